@@ -1,0 +1,307 @@
+"""A look at everything Zapvisor needs, each thing with what to do about it."""
+
+from __future__ import annotations
+
+import ctypes
+import ctypes.util
+import os
+import shutil
+import socket
+import stat
+import sys
+import time
+from email.utils import parsedate_to_datetime
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from cli.context import Call, verb
+from ecosystem.contract.errors import DomainError, NotRunning
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from ecosystem.settings import Settings
+
+OK: Final = "ok"
+WARN: Final = "warn"
+FAIL: Final = "fail"
+EXIT_FAILED: Final = 1
+"""At least one check failed."""
+
+PYTHON_LEAST: Final = (3, 11)
+DISK_LEAST_BYTES: Final = 500 << 20
+SKEW_MOST_S: Final = 5.0
+"""Difference between two clocks from which on it is worth a word; TLS and WhatsApp bear minutes."""
+TIME_ERROR: Final = 5
+"""adjtimex(2): the clock is not synchronised."""
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """What one check found. `hint`: what to do."""
+
+    check: str
+    result: str
+    detail: str
+    hint: str | None = None
+
+
+@verb("doctor", examples=("zapvisor doctor", "zapvisor doctor --json", "zapvisor doctor --url https://fleet.example"))
+def doctor(call: Call) -> int:
+    """Check what Zapvisor needs, and say what to do.
+
+    Ends with 1 when a check failed; warnings do not count.
+    """
+    findings: list[Finding] = []
+    for finding in _checks(call):
+        findings.append(finding)
+        if not call.json and not (call.quiet and finding.result == OK):
+            _print(call, finding)
+    if call.json:
+        call.screen.data(findings)
+    return EXIT_FAILED if any(finding.result == FAIL for finding in findings) else 0
+
+
+def _print(call: Call, finding: Finding) -> None:
+    screen = call.screen
+    screen.line(f"{screen.status(f'{finding.result:<4}')}  {finding.check:<12}  {finding.detail}")
+    if finding.hint and finding.result != OK:
+        screen.line(f"{'':<20}-> {finding.hint}")
+
+
+def _checks(call: Call) -> Iterator[Finding]:
+    """Every check, one after another. None of them raises."""
+    if not call.is_remote:
+        yield check_python()
+        yield check_libmagic()
+        yield check_ffmpeg()
+        yield check_engine()
+        settings, finding = _settings(call)
+        yield finding
+        if settings is not None:
+            yield from check_home(settings)
+            yield check_service_user(settings)
+            yield from check_external(settings)
+            running = _is_running(settings)
+            yield Finding("instance", OK, f"runs (pid {running})" if running else "does not run")
+            if not running:
+                yield from check_ports(settings)
+    yield check_clock()
+    yield from check_server(call)
+
+
+# --- this machine
+
+
+def check_python() -> Finding:
+    """The interpreter's version."""
+    have = ".".join(map(str, sys.version_info[:3]))
+    if sys.version_info[:2] >= PYTHON_LEAST:
+        return Finding("python", OK, have)
+    return Finding("python", FAIL, have, f"install Python {'.'.join(map(str, PYTHON_LEAST))} or newer")
+
+
+def check_libmagic() -> Finding:
+    """The library that tells types of files; without it the WhatsApp engine cannot be loaded."""
+    found = ctypes.util.find_library("magic")
+    if found:
+        return Finding("libmagic", OK, found)
+    return Finding("libmagic", FAIL, "not found", "apt-get install libmagic1")
+
+
+def check_ffmpeg() -> Finding:
+    """The program that converts voice messages and videos."""
+    found = shutil.which("ffmpeg")
+    if found:
+        return Finding("ffmpeg", OK, found)
+    return Finding("ffmpeg", WARN, "not found: no voice messages, no video thumbnails", "apt-get install ffmpeg")
+
+
+def check_engine() -> Finding:
+    """Whether the WhatsApp engine is installed (it is not loaded: that would start its threads)."""
+    if find_spec("neonize") is not None:
+        return Finding("engine", OK, "neonize is installed")
+    return Finding("engine", FAIL, "neonize is not installed", "install the locked requirements: make setup")
+
+
+def _settings(call: Call) -> tuple[Settings | None, Finding]:
+    from ecosystem.settings import load
+
+    try:
+        settings = load(flags={"home": call.flagged_home})
+    except DomainError as error:
+        return None, Finding("settings", FAIL, error.message, error.hint)
+    return settings, Finding("settings", OK, f"home {settings.home}, gateway {settings.listen_host}:{settings.port}")
+
+
+def check_home(settings: Settings) -> Iterator[Finding]:
+    """The home can be written, its secrets cannot be read by others, and there is room."""
+    home = settings.paths
+    existing = next(folder for folder in (home.root, *home.root.parents) if folder.exists())
+    if not os.access(existing, os.W_OK | os.X_OK):
+        yield Finding("home", FAIL, f"{existing} cannot be written", "set ZAPVISOR_HOME to a folder of yours")
+    elif existing != home.root:
+        yield Finding("home", OK, f"{home.root} will be made")
+    else:
+        yield Finding("home", OK, str(home.root))
+    for path in (home.admin_key, home.settings, home.gateway_key):
+        mode = _mode(path)
+        if mode is not None and mode & 0o077:
+            yield Finding("secrets", FAIL, f"{path} can be read by others ({mode:o})", f"chmod 600 {path}")
+    free = shutil.disk_usage(existing).free
+    if free < DISK_LEAST_BYTES:
+        yield Finding("disk", WARN, f"{free >> 20} MiB free", "make room: databases stop when the disk is full")
+    else:
+        yield Finding("disk", OK, f"{free >> 30} GiB free" if free >> 30 else f"{free >> 20} MiB free")
+
+
+def _mode(path: Path) -> int | None:
+    try:
+        return stat.S_IMODE(path.stat().st_mode)
+    except OSError:
+        return None
+
+
+def check_service_user(settings: Settings) -> Finding:
+    """PostgreSQL does not run as root: started by root, the embedded one needs another user who can reach its folder."""
+    from ecosystem.services import account as accounts
+
+    if settings.database_url is not None and settings.redis_url is not None:
+        return Finding("services", OK, "external (DATABASE_URL, REDIS_URL)")
+    try:
+        account = accounts.service_account(settings)
+        accounts.check_reachable(settings.paths.root, account)
+    except DomainError as error:
+        return Finding("services", FAIL, error.message, error.hint)
+    return Finding("services", OK, f"the embedded ones run as {account.name}")
+
+
+def check_external(settings: Settings) -> Iterator[Finding]:
+    """The database and the Redis that are not ours answer, and let us in."""
+    from ecosystem.services import external
+
+    asked = (
+        ("database", "DATABASE_URL", settings.database_url, external.database_trouble),
+        ("redis", "REDIS_URL", settings.redis_url, external.redis_trouble),
+    )
+    for check, field, url, ask in asked:
+        if url is None:
+            continue
+        trouble = ask(url)
+        if trouble is None:
+            yield Finding(check, OK, f"{field} answers")
+        else:
+            hint = f"correct {field}" if trouble.lasting else f"start that server, or correct {field}"
+            yield Finding(check, FAIL, trouble.sentence, hint)
+
+
+def _is_running(settings: Settings) -> int | None:
+    from ecosystem import instance
+
+    return instance.running(settings.paths)
+
+
+def check_ports(settings: Settings) -> Iterator[Finding]:
+    """The gateway's port is free, and enough of the workers' are."""
+    taken = not is_free(settings.listen_host, settings.port)
+    if taken:
+        yield Finding("port", FAIL, f"{settings.listen_host}:{settings.port} is taken or not ours to have", "set PORT")
+    else:
+        yield Finding("port", OK, f"{settings.listen_host}:{settings.port} is free")
+    ports = settings.ports
+    busy = [port for port in ports if not is_free(settings.worker_host, port)]
+    detail = f"{len(ports) - len(busy)} of {ports.start}-{ports.stop - 1} are free"
+    if len(ports) - len(busy) < settings.max_sessions:
+        yield Finding("worker ports", WARN, detail, "set BASE_PORT to a quieter range, or raise SPARE_PORTS")
+    else:
+        yield Finding("worker ports", OK, detail)
+
+
+def is_free(host: str, port: int) -> bool:
+    """Whether `host:port` can be bound now."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True
+
+
+def check_clock() -> Finding:
+    """The clock is not before this program was made, and is kept right by something."""
+    built = Path(__file__).stat().st_mtime
+    if time.time() < built - 86400:
+        return Finding("clock", FAIL, "it is before this program was installed", "set the clock; run an NTP service")
+    state = _clock_state()
+    if state == TIME_ERROR:
+        return Finding("clock", WARN, "nothing keeps it right", "run an NTP service (chrony, systemd-timesyncd)")
+    return Finding("clock", OK, "synchronised" if state is not None else "plausible")
+
+
+def _clock_state() -> int | None:
+    """What adjtimex(2) says of the clock, or None where it may not be asked. Reads only: `modes` is zero."""
+    try:
+        adjtimex: Callable[[Any], int] = ctypes.CDLL(None).adjtimex
+    except (OSError, AttributeError):
+        return None
+    state = adjtimex(ctypes.create_string_buffer(512))  # struct timex has 208 bytes on 64-bit Linux
+    return state if state >= 0 else None
+
+
+# --- the server
+
+
+def check_server(call: Call) -> Iterator[Finding]:
+    """The gateway answers, what it depends on is there, and our key opens it."""
+    from cli.client import Client
+
+    try:
+        address = call.address
+    except NotRunning as error:
+        yield Finding("gateway", WARN, error.message, error.hint)
+        return
+    except DomainError as error:
+        yield Finding("gateway", FAIL, error.message, error.hint)
+        return
+    open_client = Client(address, None)
+    try:
+        answer = open_client.get("/health")
+    except DomainError as error:
+        # An unhealthy server answers too: its problem or its parts tell more than ours.
+        yield Finding("gateway", FAIL, f"{address}: {error.message}", error.hint)
+        if isinstance(error, NotRunning):
+            return
+    else:
+        yield Finding("gateway", OK, f"{address} answers")
+        yield from check_skew(answer.headers.get("date"))
+    yield _asked(open_client, "/ready", "ready", "services and sessions can be used")
+    try:
+        client = call.client
+    except DomainError as error:
+        yield Finding("key", FAIL, error.message, error.hint)
+        return
+    yield _asked(client, "/status", "key", "it is accepted")
+
+
+def _asked(client: Any, path: str, check: str, sentence: str) -> Finding:
+    try:
+        client.get(path)
+    except DomainError as error:
+        return Finding(check, FAIL, error.message, error.hint or "see `zapvisor logs`")
+    return Finding(check, OK, sentence)
+
+
+def check_skew(date: str | None) -> Iterator[Finding]:
+    """The server's clock and ours agree."""
+    if date is None:
+        return
+    try:
+        skew = time.time() - parsedate_to_datetime(date).timestamp()
+    except ValueError:
+        return
+    if abs(skew) > SKEW_MOST_S:
+        yield Finding("clock skew", WARN, f"{skew:+.0f} s against the server's", "run an NTP service on both")

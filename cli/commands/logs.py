@@ -1,0 +1,113 @@
+"""Logs: of a session's worker, or of a program of the instance."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from cli.context import Call, verb
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from cli.client import Client
+
+DEFAULT_PROGRAM: Final = "orchestrator"
+PATIENCE_S: Final = 60.0
+"""How long a followed log may be away (the server restarts) before the command gives up."""
+
+
+@verb(
+    "logs",
+    examples=(
+        "zapvisor logs alpha -f",
+        "zapvisor logs -n 50                 # the orchestrator's",
+        "zapvisor logs postgres",
+    ),
+)
+@click.argument("name", required=False, metavar="[SESSION|PROGRAM]")
+@click.option("-f", "--follow", is_flag=True, help="Go on with new lines as they come.")
+@click.option(
+    "-n", "--lines", type=click.IntRange(0, 100_000), default=200, show_default=True, help="How many to begin with."
+)
+@click.option("--program", is_flag=True, help="NAME is a program's, even if a session is called so too.")
+def logs(call: Call, name: str | None, follow: bool, lines: int, program: bool) -> None:
+    """Show the log of a session or of a program.
+
+    Programs are orchestrator (shown unless told otherwise), zygote, postgres, redis and sandbox. In a pipe, and with
+    --json, lines come as they were written.
+    """
+    from cli.output.loglines import readable
+
+    path = _path_of(call.client, name or DEFAULT_PROGRAM, program=program or name is None)
+    pretty = call.screen.terminal and not call.json
+    for line in _lines(call, path, lines, follow=follow):
+        if pretty:
+            call.screen.line(readable(line, call.screen))
+        else:
+            click.echo(line)
+        if follow:
+            sys.stdout.flush()
+
+
+def _path_of(client: Client, name: str, *, program: bool) -> str:
+    """The route of the log called `name`: a session's where there is one. Raises SessionNotFound where nothing is."""
+    from cli.client import segment
+    from ecosystem.contract.errors import DomainError, ErrorKind, SessionNotFound
+    from ecosystem.contract.ids import parse_session_id
+
+    if not program:
+        try:
+            session = parse_session_id(name, field="SESSION")
+            client.get(f"/sessions/{session}")
+        except DomainError as error:
+            if error.kind not in {ErrorKind.NOT_FOUND, ErrorKind.INVALID}:
+                raise
+        else:
+            return f"/sessions/{session}/logs"
+    path = f"/programs/{segment(name)}/logs"
+    try:
+        client.get(path, {"tail": 0})
+    except DomainError as error:
+        if error.kind is not ErrorKind.NOT_FOUND or program:
+            raise
+        raise SessionNotFound(
+            f"neither a session nor a program is called '{name}'", hint="see `zapvisor list` and `zapvisor status`"
+        ) from None
+    return path
+
+
+def _lines(call: Call, path: str, tail: int, *, follow: bool) -> Iterator[bytes]:
+    """Lines of the log. A followed one survives restarts of the server; lines written meanwhile may be missing."""
+    from cli.commands.waiting import countdown, pause_of
+    from ecosystem.contract.errors import DomainError, NotRunning
+
+    if not follow:
+        yield from call.client.stream(path, {"tail": tail})
+        return
+    left = countdown(PATIENCE_S)
+
+    def opened() -> None:
+        nonlocal left
+        left = _forever  # a log may be silent for days: patience counts from the moment it breaks off
+
+    while True:
+        error: DomainError = NotRunning("the log's stream ended")
+        try:
+            yield from call.client.stream(path, {"tail": tail, "follow": True}, on_open=opened)
+        except DomainError as failure:
+            error = failure
+        if left is _forever:
+            left = countdown(PATIENCE_S)
+        if not error.retryable or not left():
+            raise error
+        call.screen.note(f"({error.message}; trying again)")
+        tail = 0
+        time.sleep(pause_of(error))
+
+
+def _forever() -> float:
+    return float("inf")

@@ -1,0 +1,382 @@
+"""Sessions: create, list, describe, start, stop, restart, logout, delete."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+import msgspec
+
+from cli.context import Call, SessionParam, verb
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from cli.client import Client
+    from ecosystem.contract.ids import SessionId
+    from ecosystem.contract.session import SessionView
+
+ALL: Final = "all"
+PAGE: Final = 500
+"""The most sessions one request lists."""
+HISTORY_LINES: Final = 10
+
+WAIT = click.option(
+    "--wait",
+    type=click.FloatRange(0, 60),
+    default=20,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long to wait until it is so; 0 returns at once.",
+)
+
+
+class SessionsParam(click.ParamType[str]):
+    """A session id, or `all`."""
+
+    name = "session"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        return ALL if value == ALL else SessionParam().convert(value, param, ctx)
+
+
+SESSIONS = click.argument("sessions", type=SessionsParam(), nargs=-1, required=True, metavar="SESSION...")
+
+
+# --- create
+
+
+@verb(
+    "create",
+    examples=(
+        "zapvisor create alpha",
+        'zapvisor create shop-7 --name "The shop" --label sales --metadata city=Recife',
+        "zapvisor create beta --no-start",
+    ),
+)
+@click.argument("session", type=SessionParam())
+@click.option("--name", help="A friendly name; any text.")
+@click.option("--label", "labels", multiple=True, help="A label to find it by; may be repeated.")
+@click.option("--metadata", "pairs", multiple=True, metavar="KEY=VALUE", help="Data of yours to keep with it.")
+@click.option("--no-start", is_flag=True, help="Leave it stopped.")
+@WAIT
+def create(
+    call: Call,
+    session: SessionId,
+    name: str | None,
+    labels: tuple[str, ...],
+    pairs: tuple[str, ...],
+    no_start: bool,
+    wait: float,
+) -> None:
+    """Create a session and start it.
+
+    SESSION is its id: 1 to 63 characters of a-z, 0-9 and '-'.
+    """
+    from ecosystem.contract.session import CreatedSession, CreateSession
+
+    body = CreateSession(
+        session_id=session, name=name, start=not no_start, metadata=_metadata(pairs), labels=list(labels)
+    )
+    answer = call.client.post("/sessions", body, {"wait": wait} if wait else None, wait=wait)
+    if call.json:
+        call.screen.data(answer.body)
+        return
+    view = answer.decode(CreatedSession)
+    if call.quiet:
+        call.screen.line(view.session_id)
+        return
+    call.screen.done(f"{view.session_id} created: {_state(view)}")
+    if view.api_key:
+        call.screen.done(f"its API key, which is not shown again: {view.api_key}")
+    if view.next_step:
+        call.screen.done(f"next: {view.next_step}")
+
+
+def _metadata(pairs: Sequence[str]) -> dict[str, Any]:
+    from ecosystem.contract.errors import InvalidRequest
+
+    found: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            raise InvalidRequest(f"--metadata '{pair}' is not KEY=VALUE", field="metadata")
+        found[key] = value
+    return found
+
+
+# --- list, describe
+
+
+@verb("list", examples=("zapvisor list", "zapvisor ls --status error", "zapvisor ls -q | xargs zapvisor restart"))
+@click.option("--status", type=click.Choice(["disconnected", "connecting", "connected", "authenticated", "error"]))
+@click.option("--desired", type=click.Choice(["running", "stopped"]), help="Those wanted so.")
+@click.option("--label", help="Those with this label.")
+@click.option("--search", metavar="TEXT", help="Those with TEXT in id, name or number.")
+@click.option("--limit", type=click.IntRange(1, PAGE), default=PAGE, show_default=True)
+@click.option("--offset", type=click.IntRange(0), default=0, show_default=True)
+def list_(call: Call, /, **filters: Any) -> None:
+    """Show the sessions.
+
+    With --quiet, only their ids, one a line.
+    """
+    from cli.output import figures
+    from cli.output.screen import Column
+    from ecosystem.contract.session import SessionList
+
+    answer = call.client.get("/sessions", filters)
+    if call.json:
+        call.screen.data(answer.body)
+        return
+    page = answer.decode(SessionList)
+    if call.quiet:
+        for view in page.sessions:
+            call.screen.line(view.session_id)
+        return
+    if not page.sessions:
+        call.screen.note("no sessions" if not page.total else "no sessions on this page")
+        if not page.total and not any(filters[name] for name in ("status", "desired", "label", "search")):
+            call.screen.note("create one: zapvisor create alpha")
+        return
+    call.screen.table(
+        [
+            Column("ID"),
+            Column("STATUS", coloured=True),
+            Column("REASON"),
+            Column("PHONE", expendable=1),
+            Column("PORT", expendable=2, right=True),
+            Column("PID", expendable=4, right=True),
+            Column("MEMORY", expendable=3, right=True),
+            Column("UPTIME", expendable=1, right=True),
+            Column("RESTARTS", expendable=5, right=True),
+        ],
+        [
+            (
+                view.session_id,
+                str(view.status),
+                str(view.reason),
+                view.phone or figures.NOTHING,
+                figures.number(view.port),
+                figures.number(view.pid),
+                figures.memory(view.memory_bytes),
+                figures.duration(view.uptime_s if view.pid else None),
+                str(view.restarts),
+            )
+            for view in page.sessions
+        ],
+    )
+    shown = len(page.sessions)
+    if shown < page.total:
+        call.screen.note(f"{shown} of {page.total} shown; more with --offset {page.offset + shown}")
+
+
+@verb("describe", examples=("zapvisor describe alpha", "zapvisor describe alpha --json | jq .last_error"))
+@click.argument("session", type=SessionParam())
+def describe(call: Call, session: SessionId) -> None:
+    """Show all there is to know about one session."""
+    from ecosystem.contract.session import SessionView
+
+    answer = call.client.get(f"/sessions/{session}")
+    if call.json:
+        call.screen.data(answer.body)
+        return
+    view = answer.decode(SessionView)
+    call.screen.fields(_fields(view))
+    history = _history(call.client, session)
+    if history:
+        call.screen.line()
+        call.screen.table(*history)
+
+
+def _fields(view: SessionView) -> list[tuple[str, str | None]]:
+    from cli.output import figures
+
+    def some(value: object) -> str | None:
+        return None if value is None else str(value)
+
+    return [
+        ("id", view.session_id),
+        ("name", view.name if view.name != view.session_id else None),
+        ("status", str(view.status)),
+        ("reason", str(view.reason)),
+        ("detail", view.detail),
+        ("next step", view.next_step),
+        ("wanted", f"{view.desired} (generation {view.generation})"),
+        ("health", some(view.health)),
+        ("since", figures.moment(view.since)),
+        ("phone", view.phone),
+        ("jid", view.jid),
+        ("lid", view.lid),
+        ("push name", view.push_name),
+        ("port", some(view.port)),
+        ("pid", some(view.pid)),
+        ("uptime", figures.duration(view.uptime_s) if view.pid else None),
+        ("restarts", str(view.restarts)),
+        ("memory", figures.memory(view.memory_bytes) if view.memory_bytes is not None else None),
+        ("cpu", f"{view.cpu_percent:.1f} %" if view.cpu_percent is not None else None),
+        ("messages", f"{view.messages_in or 0} in, {view.messages_out or 0} out" if view.pid else None),
+        ("last connected", figures.moment(view.last_connected_at)),
+        ("last inbound", figures.moment(view.last_inbound_at)),
+        ("last error", view.last_error),
+        ("labels", ", ".join(view.labels) or None),
+        ("metadata", "\n".join(f"{key}={value}" for key, value in view.metadata.items()) or None),
+        ("created", figures.moment(view.created_at)),
+        ("updated", figures.moment(view.updated_at)),
+    ]
+
+
+def _history(client: Client, session: str) -> tuple[list[Any], list[tuple[str, ...]]] | None:
+    """The last changes of the session as a table, or None where the server keeps none."""
+    from cli.output.records import as_table, rows_of
+
+    rows = rows_of(client.get(f"/sessions/{session}/history", {"limit": HISTORY_LINES}).body)
+    return as_table(rows) if rows else None
+
+
+# --- verbs on several sessions
+
+
+@verb("start", examples=("zapvisor start alpha", "zapvisor start alpha beta", "zapvisor start all"))
+@SESSIONS
+@WAIT
+def start(call: Call, sessions: tuple[str, ...], wait: float) -> int:
+    """Start sessions.
+
+    One that expired, was logged out or given up gets a fresh process. `all`: every session.
+    """
+    return _change(call, sessions, "start", wait)
+
+
+@verb("stop", examples=("zapvisor stop alpha", "zapvisor stop all --wait 60"))
+@SESSIONS
+@WAIT
+def stop(call: Call, sessions: tuple[str, ...], wait: float) -> int:
+    """Stop sessions; they stay paired, and stay stopped until started again."""
+    return _change(call, sessions, "stop", wait)
+
+
+@verb("restart", examples=("zapvisor restart alpha", "zapvisor restart all"))
+@SESSIONS
+@WAIT
+def restart(call: Call, sessions: tuple[str, ...], wait: float) -> int:
+    """Restart sessions in a fresh process.
+
+    `all`: every session that should run; stopped ones stay stopped.
+    """
+    return _change(call, sessions, "restart", wait)
+
+
+@verb("logout", examples=("zapvisor logout alpha",))
+@click.argument("session", type=SessionParam())
+@WAIT
+def logout(call: Call, session: SessionId, wait: float) -> int:
+    """Unlink a session from its phone.
+
+    It can be paired again afterwards, with the same number or another.
+    """
+    return _change(call, (session,), "logout", wait)
+
+
+@verb("delete", examples=("zapvisor delete alpha", "zapvisor del alpha beta --yes", "zapvisor delete alpha --logout"))
+@SESSIONS
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@click.option("--logout", is_flag=True, help="Also unlink it from the phone.")
+@WAIT
+def delete(call: Call, sessions: tuple[str, ...], yes: bool, logout: bool, wait: float) -> int:
+    """Delete sessions.
+
+    Their folders are kept in the archive for a while.
+    """
+    named = _resolved(call.client, sessions, "delete")
+    if named and not yes:
+        _confirm(f"Delete {_enumerated(named)}?")
+    query = {"logout": True if logout else None, "wait": wait or None}
+
+    def act(session: str) -> Done:
+        answer = call.client.delete(f"/sessions/{session}", query, wait=wait)
+        if answer.status == 202:  # accepted; it goes on when its worker has ended
+            return Done(f"{session} is being deleted", answer.body)
+        return Done(f"{session} deleted", msgspec.json.encode({"session_id": session, "deleted": True}))
+
+    return _report(call, named, act)
+
+
+class Done(msgspec.Struct, frozen=True):
+    """What came of one verb on one session: for people, for programs, and what to do next."""
+
+    sentence: str
+    document: bytes
+    next_step: str | None = None
+
+
+def _change(call: Call, sessions: Sequence[str], what: str, wait: float) -> int:
+    from ecosystem.contract.session import SessionView
+
+    client = call.client
+
+    def act(session: str) -> Done:
+        answer = client.post(f"/sessions/{session}/{what}", query={"wait": wait} if wait else None, wait=wait)
+        view = answer.decode(SessionView)
+        return Done(f"{view.session_id}: {_state(view)}", answer.body, view.next_step)
+
+    return _report(call, _resolved(client, sessions, what), act)
+
+
+def _report(call: Call, sessions: Sequence[str], act: Callable[[str], Done]) -> int:
+    """Does `act` for each session and tells what came of it; the exit code of the first that failed, else 0."""
+    from cli.commands.waiting import each
+    from cli.output.problems import show
+    from ecosystem.contract.errors import DomainError
+
+    outcomes: dict[str, Done | DomainError] = {}
+    for session, outcome in each(sessions, act):
+        outcomes[session] = outcome
+        if isinstance(outcome, DomainError):
+            outcome.session_id = outcome.session_id or session
+            show(outcome, as_json=call.json, about=session if len(sessions) > 1 else None)
+        else:
+            call.screen.done(outcome.sentence)
+            if outcome.next_step and len(sessions) == 1:
+                call.screen.done(f"next: {outcome.next_step}")
+    if call.json:
+        done = [outcomes[session] for session in sessions]
+        call.screen.data([msgspec.Raw(outcome.document) for outcome in done if isinstance(outcome, Done)])
+    elif not sessions:
+        call.screen.note("no sessions")
+    failed = [outcomes[session] for session in sessions if isinstance(outcomes[session], DomainError)]
+    return next((error.exit_code for error in failed if isinstance(error, DomainError)), 0)
+
+
+def _resolved(client: Client, sessions: Sequence[str], what: str) -> list[str]:
+    """The session ids meant, each once, in the order given; `all` asks the server."""
+    from ecosystem.contract.session import SessionList
+
+    if ALL not in sessions:
+        return list(dict.fromkeys(sessions))
+    found: list[str] = []
+    desired = "running" if what == "restart" else None
+    while True:
+        query = {"limit": PAGE, "offset": len(found), "desired": desired}
+        page = client.get("/sessions", query).decode(SessionList)
+        found += [view.session_id for view in page.sessions]
+        if not page.sessions or len(found) >= page.total:
+            return found
+
+
+def _confirm(question: str) -> None:
+    from ecosystem.contract.errors import InvalidRequest
+
+    if not sys.stdin.isatty():
+        raise InvalidRequest(f"{question} Nobody is there to ask", field="yes", hint="say --yes to go ahead")
+    click.confirm(question, abort=True, err=True)
+
+
+def _enumerated(sessions: Sequence[str]) -> str:
+    if len(sessions) > 5:
+        return f"{len(sessions)} sessions ({', '.join(sessions[:3])}, ...)"
+    return ", ".join(sessions)
+
+
+def _state(view: SessionView) -> str:
+    return f"{view.status} ({view.reason})"

@@ -1,0 +1,361 @@
+"""Webhooks: create, list, change, try out, look at what was sent, send again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from cli.context import Call, SessionParam, noun, read_text, verb
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ecosystem.contract.ids import SessionId
+
+FORMATS: Final = click.Choice(["zapvisor", "gowa"])
+STATES: Final = click.Choice(["pending", "delivered", "dead"])
+
+WEBHOOK = click.argument("webhook")
+SESSION = click.option("--session", type=SessionParam(), metavar="SESSION", help="Only this session's events.")
+
+
+def _fields(function: Any) -> Any:
+    """The options `create` and `update` share."""
+    for option in (
+        click.option("--retries", type=click.IntRange(0, 1000), help="Tries before an event may be given up."),
+        click.option(
+            "--timeout", type=click.FloatRange(0, 120, min_open=True), metavar="SECONDS", help="For one answer."
+        ),
+        click.option(
+            "--ignore", multiple=True, metavar="WHAT", help="status, groups, channels, a number or an address."
+        ),
+        click.option(
+            "--header", "headers", multiple=True, metavar="NAME=VALUE", help="Sent along; VALUE @FILE is read from it."
+        ),
+        click.option("--secret-from", metavar="FILE", help="File that holds the secret; `-` is standard input."),
+        click.option("--format", "format_", type=FORMATS, help="The body and signature it expects."),
+        click.option(
+            "--event", "events", multiple=True, metavar="EVENT", help="An event or a pattern, such as `message.*`."
+        ),
+        click.option("--name", help="A friendly name; any text."),
+    ):
+        function = option(function)
+    return function
+
+
+@verb(
+    "create",
+    examples=(
+        "zapvisor webhook create https://crm.example/hook",
+        "zapvisor webhook create http://n8n:5678/webhook/in --session alpha --event message --event 'session.*'",
+        "zapvisor webhook create https://crm.example/hook --ignore groups --header Authorization=@token.txt",
+    ),
+)
+@click.argument("target", metavar="URL")
+@SESSION
+@_fields
+def create(call: Call, /, target: str, session: SessionId | None, **given: Any) -> None:
+    """Create a webhook.
+
+    Its secret, which signs every request, is shown this once.
+    """
+    from ecosystem.contract.webhook import WebhookView
+
+    answer = call.client.post(
+        "/webhooks", _body(given) | {"url": target} | ({"session_id": session} if session else {})
+    )
+    if call.json:
+        call.screen.data(answer.body)
+        return
+    view = answer.decode(WebhookView)
+    if call.quiet:
+        call.screen.line(view.id)
+        return
+    call.screen.done(f"{view.id} created for {view.session_id or 'every session'}")
+    call.screen.done(f"secret: {view.secret}")
+    call.screen.done(f"next: zapvisor webhook test {view.id}")
+
+
+@verb(
+    "update",
+    examples=("zapvisor webhook update ID --event message", "zapvisor webhook update ID --to https://new.example/"),
+)
+@WEBHOOK
+@click.option("--to", "target", metavar="URL", help="Where to from now on.")
+@_fields
+def update(call: Call, /, webhook: str, target: str | None, **given: Any) -> None:
+    """Change a webhook; what is not given stays."""
+    _patch(call, webhook, _body(given) | ({"url": target} if target else {}), "changed")
+
+
+@verb("enable", examples=("zapvisor webhook enable ID",))
+@WEBHOOK
+def enable(call: Call, webhook: str) -> None:
+    """Send to a webhook again, also after it answered that it is gone (410)."""
+    _patch(call, webhook, {"enabled": True}, "enabled")
+
+
+@verb("disable", examples=("zapvisor webhook disable ID",))
+@WEBHOOK
+def disable(call: Call, webhook: str) -> None:
+    """Send nothing to a webhook; what waits for it is kept for a while."""
+    _patch(call, webhook, {"enabled": False}, "disabled")
+
+
+@verb("list", examples=("zapvisor webhook list", "zapvisor webhook list --session alpha --json"))
+@SESSION
+def list_(call: Call, session: SessionId | None) -> None:
+    """Show the webhooks.
+
+    With --quiet, only their ids, one a line.
+    """
+    from cli.output.screen import Column
+    from ecosystem.contract.webhook import WebhookList
+
+    answer = call.client.get("/webhooks", {"session_id": session} if session else None)
+    if call.json:
+        call.screen.data(answer.body)
+        return
+    found = answer.decode(WebhookList).webhooks
+    if call.quiet:
+        for view in found:
+            call.screen.line(view.id)
+        return
+    if not found:
+        call.screen.note("no webhooks; create one: zapvisor webhook create URL")
+        return
+    columns = [
+        Column("ID"), Column("SESSION"), Column("URL", expendable=1), Column("EVENTS", expendable=3),
+        Column("STATE"), Column("PENDING", right=True), Column("LAST ERROR", expendable=2),
+    ]  # fmt: skip
+    call.screen.table(
+        columns,
+        [
+            (
+                view.id,
+                view.session_id or "every",
+                view.url,
+                ", ".join(view.events),
+                view.circuit.value if view.enabled else "disabled",
+                str(view.pending),
+                view.last_error or "-",
+            )
+            for view in found
+        ],
+    )
+
+
+@verb("describe", examples=("zapvisor webhook describe ID",))
+@WEBHOOK
+def describe(call: Call, webhook: str) -> None:
+    """Show all there is to know about one webhook."""
+    _show(call, call.client.get(_path(webhook)).body)
+
+
+@verb("delete", examples=("zapvisor webhook delete ID",))
+@WEBHOOK
+def delete(call: Call, webhook: str) -> None:
+    """Delete a webhook; what waits for it is dropped."""
+    call.client.delete(_path(webhook))
+    if call.json:
+        call.screen.data({"deleted": webhook})
+    else:
+        call.screen.done(f"{webhook} deleted")
+
+
+@verb("test", examples=("zapvisor webhook test ID", "zapvisor webhook test https://crm.example/hook"))
+@click.argument("webhook")
+@click.option("--event", default="webhook.test", show_default=True, help="The event to pretend.")
+def test(call: Call, webhook: str, event: str) -> int:
+    """Send one request now and tell what came back.
+
+    WEBHOOK is the id of one, or any URL. The exit code is 1 unless the answer was good.
+    """
+    from ecosystem.contract.webhook import SentWebhook
+
+    field = "url" if "://" in webhook else "webhook_id"
+    answer = call.client.post("/webhooks/send", {field: webhook, "event": event}, wait=120)
+    sent = answer.decode(SentWebhook)
+    if call.json:
+        call.screen.data(answer.body)
+    elif sent.delivered:
+        call.screen.done(f"{sent.code} in {sent.took_ms} ms")
+    else:
+        call.screen.line(f"not delivered: {sent.error} ({sent.took_ms} ms)")
+    return 0 if sent.delivered else 1
+
+
+@verb("stats", examples=("zapvisor webhook stats", "zapvisor webhook stats --session alpha"))
+@SESSION
+def stats(call: Call, session: SessionId | None) -> None:
+    """Show how many events were delivered, failed and given up."""
+    import msgspec
+
+    from cli.output.records import as_table, cell, title
+    from ecosystem.contract.webhook import WebhookStats
+
+    answer = call.client.get(f"/webhooks/sessions/{session}/stats" if session else "/webhooks/stats")
+    if call.json:
+        call.screen.data(answer.body)
+        return
+    found = answer.decode(WebhookStats)
+    total = msgspec.to_builtins(found.total)
+    call.screen.fields([(title(name).lower(), cell(name, value)) for name, value in total.items() if value is not None])
+    if found.webhooks:
+        call.screen.line()
+        call.screen.table(*as_table([{"id": name, **msgspec.to_builtins(one)} for name, one in found.webhooks.items()]))
+
+
+@verb("deliveries", examples=("zapvisor webhook deliveries ID", "zapvisor webhook deliveries ID --state pending"))
+@WEBHOOK
+@click.option("--state", type=STATES, help="Those in this state.")
+@click.option("--limit", type=click.IntRange(1, 500), default=50, show_default=True)
+def deliveries(call: Call, webhook: str, state: str | None, limit: int) -> None:
+    """Show what was sent to a webhook, newest first, with each answer."""
+    query = {"limit": limit} | ({"state": state} if state else {})
+    _table(call, call.client.get(f"{_path(webhook)}/deliveries", query).body, "no deliveries")
+
+
+@verb("dead-letters", examples=("zapvisor webhook dead-letters",))
+@SESSION
+@click.option("--limit", type=click.IntRange(1, 500), default=50, show_default=True)
+def dead_letters(call: Call, session: SessionId | None, limit: int) -> None:
+    """Show the events that were given up, newest first."""
+    query = {"limit": limit} | ({"session_id": session} if session else {})
+    _table(call, call.client.get("/webhooks/dead-letters", query).body, "no dead letters")
+
+
+@verb(
+    "replay",
+    examples=(
+        "zapvisor webhook replay ID --delivery 7",
+        "zapvisor webhook replay ID --state dead",
+        "zapvisor webhook replay ID --session alpha --since 2026-01-31T00:00:00Z --from-worker",
+    ),
+)
+@WEBHOOK
+@click.option("--delivery", "delivery_id", type=click.IntRange(1), help="The one with this number.")
+@click.option("--event-id", help="The event with this id.")
+@click.option("--state", type=click.Choice(["delivered", "dead"]), help="Those in this state.")
+@click.option("--event", "events", multiple=True, metavar="EVENT", help="Events of this name or pattern.")
+@SESSION
+@click.option("--since", metavar="TIME", help="Those from then on, as 2026-01-31T00:00:00Z.")
+@click.option("--until", metavar="TIME", help="Those before then.")
+@click.option("--from-worker", is_flag=True, help="Ask the session's own store, which keeps more.")
+def replay(
+    call: Call, /, webhook: str, session: SessionId | None, from_worker: bool, events: tuple[str, ...], **given: Any
+) -> None:
+    """Send events again, in their old order."""
+    from ecosystem.contract.webhook import ReplayedWebhook
+
+    body = {name: value for name, value in given.items() if value is not None}
+    body |= {"session_id": session} if session else {}
+    body |= {"events": list(events)} if events else {}
+    body |= {"source": "worker"} if from_worker else {}
+    answer = call.client.post(f"{_path(webhook)}/replay", body, wait=60)
+    if call.json:
+        call.screen.data(answer.body)
+        return
+    count = answer.decode(ReplayedWebhook).queued
+    if call.quiet:
+        call.screen.line(str(count))
+    else:
+        call.screen.done(f"{count} queued again")
+
+
+def _body(given: dict[str, Any]) -> dict[str, Any]:
+    """The options that were given, as the API takes them. Raises InvalidRequest."""
+    found: dict[str, Any] = {
+        field: given[option]
+        for option, field in (
+            ("name", "name"),
+            ("format_", "format"),
+            ("timeout", "timeout_s"),
+            ("retries", "retry_count"),
+        )
+        if given[option] is not None
+    }
+    if given["events"]:
+        found["events"] = list(given["events"])
+    if given["headers"]:
+        found["headers"] = _headers(given["headers"])
+    if given["ignore"]:
+        words = set(given["ignore"])
+        kinds = {"status", "groups", "channels"}
+        found["ignore"] = dict.fromkeys(sorted(words & kinds), True) | {"jids": sorted(words - kinds)}
+    if given["secret_from"]:
+        found["secret"] = _file(given["secret_from"], "--secret-from")
+    return found
+
+
+def _headers(pairs: Sequence[str]) -> dict[str, str]:
+    from ecosystem.contract.errors import InvalidRequest
+
+    found: dict[str, str] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name:
+            raise InvalidRequest("--header must be NAME=VALUE", field="header")
+        found[name] = _file(value[1:], "--header") if value.startswith("@") else value
+    return found
+
+
+def _file(path: str, option: str) -> str:
+    """What a file holds, without the line's end: a secret in an argument could be read by others. Raises InvalidRequest."""
+    from ecosystem.contract.errors import InvalidRequest
+
+    if path == "-":
+        return read_text("-", field=option)
+    try:
+        return Path(path).read_text(encoding="utf-8").rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not UTF-8"
+        raise InvalidRequest(f"{option}: {path} cannot be read: {reason}", field=option.strip("-")) from None
+
+
+def _patch(call: Call, webhook: str, body: dict[str, Any], done: str) -> None:
+    answer = call.client.request("PATCH", _path(webhook), body=body)
+    if call.json:
+        call.screen.data(answer.body)
+    else:
+        call.screen.done(f"{webhook} {done}")
+
+
+def _path(webhook: str) -> str:
+    from cli.client import segment
+
+    return f"/webhooks/{segment(webhook)}"
+
+
+def _show(call: Call, body: bytes) -> None:
+    import msgspec
+
+    from cli.output.records import cell, title
+
+    if call.json:
+        call.screen.data(body)
+        return
+    found = msgspec.json.decode(body, type=dict[str, Any])
+    call.screen.fields([(title(name).lower(), cell(name, value)) for name, value in found.items() if value is not None])
+
+
+def _table(call: Call, body: bytes, nothing: str) -> None:
+    from cli.output.records import as_table, rows_of
+
+    if call.json:
+        call.screen.data(body)
+        return
+    rows = rows_of(body)
+    if rows:
+        call.screen.table(*as_table(rows))
+    else:
+        call.screen.note(nothing)
+
+
+webhook = noun(
+    "webhook",
+    "Webhooks: who is told of events, and what came of it.",
+    [create, list_, describe, update, enable, disable, delete, test, stats, deliveries, dead_letters, replay],
+)

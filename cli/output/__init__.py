@@ -1,0 +1,1 @@
+"""What people and programs get to see: tables, pictures, lines of logs, JSON. Knows the terminal, not the server."""

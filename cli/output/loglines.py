@@ -1,0 +1,55 @@
+"""A line of a log as people read it: JSON lines are set as time, level, program, event and fields."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from cli.output.screen import clean
+
+if TYPE_CHECKING:
+    from cli.output.screen import Screen
+
+LEVEL_COLOURS: Final = {"debug": "bright_black", "info": "cyan", "warning": "yellow", "error": "red", "critical": "red"}
+_OWN: Final = frozenset({"ts", "level", "program", "logger", "event"})
+_DECODER: Final = msgspec.json.Decoder(dict[str, Any])
+
+
+def readable(raw: bytes, screen: Screen) -> str:
+    """`raw`, one line without its end, for a person. What is no JSON object stays as it is, cleaned."""
+    try:
+        entry = _DECODER.decode(raw)
+        level = str(entry["level"]).lower()
+        event = str(entry["event"])
+    except (msgspec.DecodeError, KeyError):
+        return clean(raw.decode("utf-8", "replace"))
+    parts = [
+        screen.style(_time(entry.get("ts")), dim=True),
+        screen.style(f"{level:<7}", LEVEL_COLOURS.get(level)),
+        clean(str(entry.get("program") or entry.get("logger") or "")),
+        clean(event),
+    ]
+    parts += [
+        clean(f"{name}={_value(value)}") for name, value in entry.items() if name not in _OWN and value is not None
+    ]
+    return " ".join(part for part in parts if part)
+
+
+def _value(value: object) -> str:
+    if isinstance(value, str):
+        return value if value and not any(c.isspace() for c in value) else msgspec.json.encode(value).decode()
+    return msgspec.json.encode(value).decode()
+
+
+def _time(value: object) -> str:
+    """Time of day in the reader's zone, from ISO 8601 or seconds since 1970."""
+    try:
+        if isinstance(value, int | float):
+            when = datetime.fromtimestamp(value).astimezone()
+        else:
+            when = datetime.fromisoformat(str(value)).astimezone()
+    except (ValueError, OverflowError, OSError):
+        return str(value or "")
+    return when.strftime("%H:%M:%S")

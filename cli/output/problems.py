@@ -1,0 +1,74 @@
+"""A failure as its reader gets it, and the exit code it ends with."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+
+import click
+import msgspec
+
+from cli.output.screen import clean
+from ecosystem.contract.errors import DomainError, InternalError, InvalidRequest
+
+EXIT_FAILED = 1
+"""A failure outside the tree of errors that is not the command line's: a file that cannot be written."""
+
+
+def report(error: Exception, *, as_json: bool) -> int:
+    """Prints `error` on standard error; the exit code. What nobody expected comes with its traceback."""
+    if isinstance(error, click.UsageError):
+        return _usage(error, as_json=as_json)
+    if isinstance(error, DomainError):
+        show(error, as_json=as_json)
+        return error.exit_code
+    if isinstance(error, click.ClickException):
+        show(InvalidRequest(error.format_message()), as_json=as_json)
+        return error.exit_code
+    if isinstance(error, OSError):
+        name = f" {error.filename}" if error.filename else ""
+        show(InternalError(f"{error.strerror or error}{name}"), as_json=as_json)
+        return EXIT_FAILED
+    if not as_json:
+        traceback.print_exception(error, file=sys.stderr)
+    unexpected = InternalError(
+        f"{type(error).__name__}: {error}", hint="this is a mistake in zapvisor: please report it"
+    )
+    show(unexpected, as_json=as_json)
+    return unexpected.exit_code
+
+
+def show(error: DomainError, *, as_json: bool, about: str | None = None) -> None:
+    """Prints a failure: a problem document, or sentences with what to do next. `about` tells which of several it was."""
+    if as_json:
+        click.echo(msgspec.json.encode(error.problem()), err=True)
+        return
+    first, *more = error.message.splitlines() or [""]
+    lines = [f"error: {f'{about}: ' if about else ''}{first} ({error.code})", *(f"  {line}" for line in more)]
+    if error.state:
+        lines.append(f"  state: {error.state}")
+    if error.hint:
+        lines.append(f"  hint: {error.hint}")
+    elif error.retryable and error.retry_after_s:
+        lines.append(f"  hint: try again in {error.retry_after_s:g} s")
+    click.echo(_printable("\n".join(clean(line) for line in lines)), err=True)
+
+
+def _usage(error: click.UsageError, *, as_json: bool) -> int:
+    param = error.param.name if isinstance(error, click.BadParameter) and error.param else None
+    if as_json:
+        show(InvalidRequest(error.format_message(), field=param), as_json=True)
+        return error.exit_code
+    lines = []
+    if error.ctx is not None:
+        lines.append(error.ctx.get_usage())
+        lines.append(f"Try '{error.ctx.command_path} --help' for help.")
+        lines.append("")
+    lines.append(f"error: {error.format_message()}")
+    click.echo(_printable("\n".join(lines)), err=True)
+    return error.exit_code
+
+
+def _printable(text: str) -> str:
+    encoding = sys.stderr.encoding or "ascii"
+    return text.encode(encoding, "replace").decode(encoding, "replace")

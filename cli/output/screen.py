@@ -1,0 +1,198 @@
+"""Where a call's answer goes: sentences and tables for people, JSON for programs, each as its reader can take it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+from typing import TYPE_CHECKING, Final
+
+import click
+import msgspec
+
+from ecosystem.contract.errors import InternalError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from typing import TextIO
+
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+STATUS_COLOURS: Final[Mapping[str, str]] = {
+    "authenticated": "green",
+    "connected": "yellow",
+    "connecting": "yellow",
+    "disconnected": "bright_black",
+    "error": "red",
+    "ok": "green",
+    "warn": "yellow",
+    "fail": "red",
+}
+
+
+class Column(msgspec.Struct, frozen=True):
+    """A column of a table. Where the table is too wide, columns with the largest `expendable` go first (0: never)."""
+
+    title: str
+    expendable: int = 0
+    right: bool = False
+    coloured: bool = False
+    """Its values are looked up in STATUS_COLOURS."""
+
+
+def clean(text: str) -> str:
+    """`text` without what steers a terminal: names and messages come from strangers."""
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+class Screen:
+    """One call's standard output and standard error. `colour` and `live` only ever hold on a terminal."""
+
+    def __init__(self, *, json: bool, quiet: bool, terminal: bool, colour: bool, unicode: bool) -> None:
+        self.json = json
+        self.quiet = quiet
+        self.terminal = terminal
+        self.colour = colour
+        self.unicode = unicode
+
+    @classmethod
+    def of_process(cls, *, json: bool, quiet: bool) -> Screen:
+        """The screen of this process, judged by its streams and by `NO_COLOR` and `TERM`."""
+        terminal = sys.stdout.isatty()
+        dumb = os.environ.get("TERM", "") in {"", "dumb"}
+        return cls(
+            json=json,
+            quiet=quiet,
+            terminal=terminal,
+            colour=terminal and not dumb and not os.environ.get("NO_COLOR"),
+            unicode=speaks_unicode(sys.stdout),
+        )
+
+    @property
+    def live(self) -> bool:
+        """Whether something already shown may be drawn over."""
+        return self.terminal and os.environ.get("TERM", "") not in {"", "dumb"}
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Columns and rows of the terminal, as they are now."""
+        columns, rows = shutil.get_terminal_size((80, 24))
+        return columns, rows
+
+    # --- for programs
+
+    def data(self, value: bytes | object) -> None:
+        """Prints JSON: a server's own bytes as they are in meaning, anything else encoded."""
+        # As bytes: JSON is UTF-8 whatever the locale says.
+        click.echo(_formatted(value, indent=2))
+
+    def data_line(self, value: bytes | object) -> None:
+        """Prints one JSON document on one line, for endless output."""
+        click.echo(_formatted(value, indent=-1))
+        sys.stdout.flush()
+
+    # --- for people
+
+    def line(self, text: str = "") -> None:
+        """Prints what was asked for."""
+        click.echo(self._fit(text), color=self.colour)
+
+    def done(self, text: str) -> None:
+        """Prints a sentence about what was done; not with `--quiet` or `--json`."""
+        if not self.quiet and not self.json:
+            self.line(text)
+
+    def note(self, text: str) -> None:
+        """A remark beside the answer, on standard error; not with `--quiet`."""
+        if not self.quiet:
+            click.echo(self._fit(text), err=True)
+
+    def style(self, text: str, colour: str | None = None, *, bold: bool = False, dim: bool = False) -> str:
+        """`text` in a colour, where colours are shown."""
+        return click.style(text, fg=colour, bold=bold or None, dim=dim or None) if self.colour else text
+
+    def status(self, word: str) -> str:
+        """A status word in its colour."""
+        return self.style(word, STATUS_COLOURS.get(word))
+
+    def fields(self, pairs: Iterable[tuple[str, str | None]]) -> None:
+        """Prints names and values below each other; values nobody knows are left out."""
+        known = [(name, value) for name, value in pairs if value is not None]
+        width = max((len(name) for name, _ in known), default=0)
+        for name, value in known:
+            shown = self.status(clean(value)) if name == "status" else clean(value)
+            first, *rest = shown.split("\n")
+            self.line(f"{self.style(f'{name:<{width}}', bold=True)}  {first}")
+            for more in rest:
+                self.line(f"{'':<{width}}  {more}")
+
+    def table(self, columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
+        """Prints a table. On a terminal it fits: expendable columns go first, then text is folded."""
+        if not rows:
+            return
+        from rich.box import ASCII2, SIMPLE_HEAD
+        from rich.console import Console
+        from rich.table import Table
+        from rich.text import Text
+
+        width = self.size[0] if self.terminal else 100_000
+        console = Console(
+            file=sys.stdout,
+            width=width,
+            force_terminal=self.colour,
+            no_color=not self.colour,
+            color_system="standard" if self.colour else None,
+            legacy_windows=False,
+            markup=False,
+            emoji=False,
+            highlight=False,
+        )
+
+        def drawn(shown: Sequence[int]) -> Table:
+            box = (SIMPLE_HEAD if self.unicode else ASCII2) if self.terminal else None
+            table = Table(box=box, show_edge=False, pad_edge=False, header_style="bold", padding=(0, 1))
+            for index in shown:
+                column = columns[index]
+                table.add_column(column.title, justify="right" if column.right else "left", overflow="fold")
+            for row in rows:
+                cells = []
+                for index in shown:
+                    text = self._fit(clean(row[index]).replace("\n", " "))
+                    cells.append(Text(text, style=STATUS_COLOURS.get(text, "") if columns[index].coloured else ""))
+                table.add_row(*cells)
+            return table
+
+        shown = list(range(len(columns)))
+        unbounded = console.options.update(width=100_000)
+        while console.measure(drawn(shown), options=unbounded).maximum > width:
+            least = max(shown, key=lambda index: columns[index].expendable)
+            if columns[least].expendable == 0:
+                break
+            shown.remove(least)
+        with console.capture() as captured:  # rich itself would end the process on a broken pipe
+            console.print(drawn(shown))
+        # Padding to the right is for boxes; in a pipe it would be part of the last value.
+        for line in captured.get().splitlines():
+            click.echo(line.rstrip(), color=self.colour)
+
+    def _fit(self, text: str) -> str:
+        """`text` as the stream can carry it: what its encoding lacks becomes a question mark."""
+        if self.unicode:
+            return text.encode("utf-8", "replace").decode("utf-8")
+        encoding = getattr(sys.stdout, "encoding", None) or "ascii"
+        return text.encode(encoding, "replace").decode(encoding)
+
+
+def _formatted(value: bytes | object, *, indent: int) -> bytes:
+    if not isinstance(value, bytes):
+        value = msgspec.json.encode(value)
+    try:
+        return msgspec.json.format(value, indent=indent)
+    except msgspec.DecodeError as error:
+        raise InternalError(f"the server's answer is no JSON: {error}", hint="check --url") from None
+
+
+def speaks_unicode(stream: TextIO) -> bool:
+    """Whether the stream's encoding has the block characters we draw with."""
+    return (getattr(stream, "encoding", None) or "ascii").lower().replace("-", "").startswith("utf")

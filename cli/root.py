@@ -1,0 +1,209 @@
+"""The root of the command tree: a literal table of verbs, each one's module imported only when it is used."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from io import TextIOWrapper
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import click
+
+from cli.context import PROGRAM, common_options, refuse_unknown
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+EXIT_INTERRUPTED: Final = 130
+"""Ended by Ctrl-C: 128 + SIGINT, as a shell counts."""
+EXIT_BROKEN_PIPE: Final = 141
+"""Whoever read our output went away: 128 + SIGPIPE, as a shell counts."""
+
+
+COMPLETION_VARIABLE: Final = "_ZAPVISOR_COMPLETE"
+"""What the completion scripts call the command with."""
+
+
+class Entry(NamedTuple):
+    """One verb: where its command object is, and its line in the overview (so that help imports nothing)."""
+
+    name: str
+    target: str
+    summary: str
+
+
+class Section(NamedTuple):
+    """Verbs under one heading of the overview."""
+
+    title: str
+    entries: tuple[Entry, ...]
+
+
+SECTIONS: Final = (
+    Section(
+        "This machine",
+        (
+            Entry("up", "cli.commands.instance:up", "Start Zapvisor here: services, gateway and every session."),
+            Entry("down", "cli.commands.instance:down", "Stop the Zapvisor that runs here, sessions included."),
+            Entry("doctor", "cli.commands.doctor:doctor", "Check what Zapvisor needs, and say what to do."),
+        ),
+    ),
+    Section(
+        "Sessions",
+        (
+            Entry("create", "cli.commands.session:create", "Create a session and start it."),
+            Entry("list", "cli.commands.session:list_", "Show the sessions (also: ls)."),
+            Entry("describe", "cli.commands.session:describe", "Show all there is to know about one session."),
+            Entry("start", "cli.commands.session:start", "Start sessions."),
+            Entry("stop", "cli.commands.session:stop", "Stop sessions; they stay paired."),
+            Entry("restart", "cli.commands.session:restart", "Restart sessions in a fresh process."),
+            Entry("logout", "cli.commands.session:logout", "Unlink a session from its phone."),
+            Entry("delete", "cli.commands.session:delete", "Delete sessions (also: del)."),
+        ),
+    ),
+    Section(
+        "Pairing and messages",
+        (
+            Entry("qr", "cli.commands.pairing:qr", "Show a session's QR code until a phone has scanned it."),
+            Entry("pair", "cli.commands.pairing:pair", "Pair a session with a code to type on the phone."),
+            Entry("send", "cli.commands.message:send", "Send a text message."),
+        ),
+    ),
+    Section(
+        "Watching",
+        (
+            Entry("status", "cli.commands.status:status", "Show the instance: counts, processes, address."),
+            Entry("logs", "cli.commands.logs:logs", "Show the log of a session or of a program."),
+        ),
+    ),
+    Section(
+        "Security",
+        (
+            Entry("key", "cli.commands.keys:key", "API keys: list, create, rotate, revoke."),
+            Entry("audit", "cli.commands.audit:audit", "Show who did what, newest first."),
+        ),
+    ),
+    Section(
+        "More",
+        (
+            Entry("webhook", "cli.commands.webhooks:webhook", "Webhooks: who is told of events, and what came of it."),
+            Entry("sandbox", "cli.commands.sandbox:sandbox", "Virtual phones and faults of the sandbox WhatsApp."),
+            Entry("completion", "cli.commands.completion:completion", "Print the completion script for a shell."),
+        ),
+    ),
+)
+ENTRIES: Final = {entry.name: entry for section in SECTIONS for entry in section.entries}
+ALIASES: Final = {"ls": "list", "del": "delete"}
+
+
+class Root(click.Group):
+    """The group behind `zapvisor`: reads the table above instead of holding commands."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 -- click's signature
+        return list(ENTRIES)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 -- click's signature
+        entry = ENTRIES.get(ALIASES.get(cmd_name, cmd_name))
+        if entry is None:
+            return None
+        module, _, attribute = entry.target.partition(":")
+        command: object = getattr(import_module(module), attribute)
+        if not isinstance(command, click.Command):
+            raise TypeError(f"{entry.target} is no command")
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        refuse_unknown(ctx, args[0], [*ENTRIES, *ALIASES])
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 -- click's signature
+        for section in SECTIONS:
+            with formatter.section(section.title):
+                formatter.write_dl([(entry.name, entry.summary) for entry in section.entries])
+
+
+def _show_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        from importlib.metadata import version
+
+        click.echo(f"{PROGRAM} {version('zapvisor')}")
+        ctx.exit()
+
+
+@click.group(
+    cls=Root,
+    invoke_without_command=True,
+    params=[
+        *common_options(),
+        click.Option(
+            ["--version"], is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="The version."
+        ),
+    ],
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog="Begin with `zapvisor up --sandbox`: a whole fleet on a WhatsApp of its own, without a phone.",
+)
+@click.pass_context
+def zapvisor(ctx: click.Context) -> None:
+    """The PM2 for WhatsApp sessions: one isolated process per number, run from one place."""
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Runs the command line `args` (those of the process unless given); the exit code. Never raises."""
+    words = list(sys.argv[1:] if args is None else args)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a name in a script the locale lacks is no reason to fail
+    try:
+        code = _complete() if COMPLETION_VARIABLE in os.environ else _run(words)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return _broken_pipe()
+    except (click.Abort, KeyboardInterrupt):
+        return EXIT_INTERRUPTED
+    except Exception as error:
+        return _fail(error, words)
+    return code
+
+
+def _run(words: list[str]) -> int:
+    """Parses and calls. Not `zapvisor.main`: that answers broken pipes and interrupts its own way."""
+    try:
+        with zapvisor.make_context(PROGRAM, words) as ctx:
+            code: object = zapvisor.invoke(ctx)
+    except click.exceptions.Exit as ended:
+        return ended.exit_code
+    return code if isinstance(code, int) else 0
+
+
+def _complete() -> int:
+    """Answers a shell that asks what could come next."""
+    from click.shell_completion import shell_complete
+
+    return shell_complete(zapvisor, {}, PROGRAM, COMPLETION_VARIABLE, os.environ[COMPLETION_VARIABLE])
+
+
+def _fail(error: Exception, words: Sequence[str]) -> int:
+    """Says what went wrong; the exit code. Imports the tree of errors only now: commands that succeed never need it."""
+    from cli.output.problems import report
+
+    try:
+        return report(error, as_json="--json" in words)
+    except BrokenPipeError:
+        return _broken_pipe()
+
+
+def _broken_pipe() -> int:
+    """Nobody reads any more: say nothing, neither now nor when the interpreter flushes at its end."""
+    devnull = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            os.dup2(devnull, stream.fileno())
+    os.close(devnull)
+    return EXIT_BROKEN_PIPE

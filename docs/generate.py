@@ -1,0 +1,176 @@
+"""Writes the documents that follow from the code: `errors.md` from the tree of errors, `settings.md` from the settings.
+
+python docs/generate.py            writes them
+python docs/generate.py --check    ends with 1 when one is not current
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import sys
+import typing
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+import msgspec
+
+from ecosystem import settings as settings_module
+from ecosystem.contract.errors import EXIT_CODE, HTTP_STATUS, RETRYABLE, DomainError, ErrorKind, all_errors
+from ecosystem.settings import ALIASES, HINTS, IGNORED, SECRET_FIELDS, Settings
+
+DOCS: Final = Path(__file__).parent
+_MARK: Final = "<!-- Written by docs/generate.py; `make docs` renews it. -->"
+_BOUNDS: Final = {"ge": "from", "gt": "above", "le": "to", "lt": "below", "min_length": "from", "max_length": "to"}
+
+
+def errors_page() -> str:
+    """`errors.md`: every code with its meaning, HTTP status and exit code."""
+    lines = [
+        "# Errors",
+        "",
+        _MARK,
+        "",
+        "Every failure has a stable `code`. Its kind decides the HTTP status, the exit code of a command, and whether the",
+        "same request may succeed later without a change. The control API answers `application/problem+json` with",
+        "`code`, `kind`, `detail`, `hint`, `field`, `session_id`, `retryable` and `request_id`; routes of a session answer",
+        "the single-session envelope with the same `code`. `Retry-After` says how many seconds to wait.",
+        "",
+        "| kind | HTTP | exit code | try again |",
+        "|---|---|---|---|",
+        *(
+            f"| {kind} | {HTTP_STATUS[kind]} | {EXIT_CODE[kind]} | {'yes' if kind in RETRYABLE else 'no'} |"
+            for kind in ErrorKind
+        ),
+        "",
+        "Exit code 0 is success, 130 an interrupt with Ctrl-C.",
+    ]
+    by_kind: dict[ErrorKind, list[type[DomainError]]] = {kind: [] for kind in ErrorKind}
+    for cls in all_errors():
+        by_kind[cls.kind].append(cls)
+    for kind, classes in by_kind.items():
+        lines += ["", f"## {kind}", "", "| code | HTTP | meaning |", "|---|---|---|"]
+        for cls in sorted(classes, key=lambda each: each.code):
+            meaning = (cls.__doc__ or "").strip().splitlines()[0]
+            lines.append(f"| `{cls.code}` | {cls().status} | {meaning} |")
+    return "\n".join(lines) + "\n"
+
+
+def settings_page() -> str:
+    """`settings.md`: every setting with its names, default and limits."""
+    lines = [
+        "# Settings",
+        "",
+        _MARK,
+        "",
+        "Later ones win: defaults, `ecosystem.toml`, `.env`, the environment, flags of the command. Both files are looked",
+        "for in the working directory; `ZAPVISOR_CONFIG` or `--config` names another TOML file. In `ecosystem.toml` a",
+        "setting is written in lower case. An unknown key in one of the files, an unknown `ZAPVISOR_…` variable, or a value",
+        "that does not fit ends the start with a sentence that names it and where it stood. Durations (`…_S`) are seconds",
+        "or text such as `90s`, `5m`, `24h`. An empty value means: not set. Those marked `secret` are never shown.",
+        "",
+    ]
+    hints = typing.get_type_hints(Settings, include_extras=True)
+    defaults = {field.name: field.default for field in msgspec.structs.fields(Settings)}
+    aliases: dict[str, list[str]] = {}
+    for alias, name in ALIASES.items():
+        aliases.setdefault(name, []).append(alias)
+    for title, fields in _sections():
+        lines += [f"## {title}", "", "| name | default | values | meaning |", "|---|---|---|---|"]
+        for name, meaning in fields:
+            names = [name.upper()] if name != "home" else []
+            words = [meaning] if meaning else []
+            also = [f"`{alias}`" for alias in aliases.get(name, []) if alias != "ZAPVISOR_HOME"]
+            if name == "home":
+                names = ["ZAPVISOR_HOME"]
+            if also:
+                words.append(f"Also read as {', '.join(also)}.")
+            if name in SECRET_FIELDS:
+                words.append("Secret.")
+            default = "see below" if name == "home" else _shown(defaults[name])
+            lines.append(f"| `{names[0]}` | {default} | {_values(hints[name])} | {' '.join(words)} |")
+        lines.append("")
+    lines += [
+        "`ZAPVISOR_HOME` is the one folder an instance writes into: `/var/lib/zapvisor` for root, `~/.zapvisor` for",
+        "anybody else.",
+        "",
+        "## Names from other systems",
+        "",
+        "`POSTGRES_HOST`, `POSTGRES_PORT`, `POSTGRES_DB`, `POSTGRES_USER` and `POSTGRES_PASSWORD` make up `DATABASE_URL` where",
+        "that one is not set. These are refused with a hint, because they mean something else here:",
+        "",
+        *(f"- `{name}`: {hint}." for name, hint in HINTS.items()),
+        "",
+        f"These have no meaning here and are ignored: {', '.join(f'`{name}`' for name in sorted(IGNORED))}.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _sections() -> list[tuple[str, list[tuple[str, str]]]]:
+    """The fields with the docstring below each, under the `# --- title` comments of the class."""
+    source = inspect.getsource(settings_module)
+    body = next(n for n in ast.parse(source).body if isinstance(n, ast.ClassDef) and n.name == "Settings").body
+    titles = {
+        number: line.strip().removeprefix("# --- ")
+        for number, line in enumerate(source.splitlines(), start=1)
+        if line.startswith("    # --- ")
+    }
+    found: list[tuple[str, list[tuple[str, str]]]] = [("the instance", [])]
+    last = 0
+    for node in body:
+        found += [(titles[number], []) for number in range(last, node.lineno) if number in titles]
+        last = node.lineno
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            found[-1][1].append((node.target.id, ""))
+        elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and found[-1][1]:
+            found[-1][1][-1] = (found[-1][1][-1][0], inspect.cleandoc(str(node.value.value)).replace("\n", " "))
+    return [(title[0].upper() + title[1:], fields) for title, fields in found]
+
+
+def _shown(default: object) -> str:
+    if default is None:
+        return ""
+    if isinstance(default, bool):
+        return f"`{str(default).lower()}`"
+    return f"`{default:g}`" if isinstance(default, float) else f"`{default}`"
+
+
+def _values(kind: object) -> str:
+    """What a field may hold, in words."""
+    if typing.get_origin(kind) is Annotated:
+        inner, meta, *_ = typing.get_args(kind)
+        bounds = [f"{word} {getattr(meta, key)}" for key, word in _BOUNDS.items() if getattr(meta, key) is not None]
+        if meta.pattern:
+            bounds.append(f"matching `{meta.pattern}`")
+        return f"{_values(inner)} {' '.join(bounds)}"
+    if typing.get_origin(kind) is Literal:
+        return ", ".join(f"`{choice}`" for choice in typing.get_args(kind))
+    arms = [arm for arm in typing.get_args(kind) if arm is not type(None)]
+    if arms:
+        return " or ".join(_values(arm) for arm in arms)
+    return {int: "whole number", float: "number", bool: "`true`, `false`", str: "text"}.get(
+        typing.cast("type", kind), str(kind)
+    )
+
+
+PAGES: Final = {"errors.md": errors_page, "settings.md": settings_page}
+
+
+def main() -> int:
+    """Writes or checks; the exit code."""
+    stale = 0
+    for name, page in PAGES.items():
+        path = DOCS / name
+        text = page()
+        if path.is_file() and path.read_text(encoding="utf-8") == text:
+            continue
+        if "--check" in sys.argv[1:]:
+            sys.stderr.write(f"docs/{name} is not current: run `make docs`\n")
+            stale = 1
+        else:
+            path.write_text(text, encoding="utf-8")
+    return stale
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,165 @@
+"""Everything a session can tell the world. One struct a type; `EVENT_TYPES` is the catalogue."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+
+from ecosystem.contract.happenings import HAPPENING_TYPES, Happening
+from ecosystem.contract.happenings import Person as Person
+from ecosystem.contract.session import Reason, SessionState
+
+
+class Media(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What is known of an attachment before it is downloaded."""
+
+    kind: str
+    mimetype: str | None = None
+    size_bytes: int | None = None
+    filename: str | None = None
+    seconds: int | None = None
+
+
+class SessionStateChanged(msgspec.Struct, frozen=True):
+    """`session.state`: the session entered a state, and why."""
+
+    old: SessionState
+    new: SessionState
+    reason: Reason
+    detail: str | None = None
+
+
+class SessionQr(msgspec.Struct, frozen=True):
+    """`session.qr`: a QR code to be scanned is shown, until it expires."""
+
+    text: str
+    seq: int
+    expires_in_s: float
+
+
+class SessionPaired(msgspec.Struct, frozen=True):
+    """`session.paired`: a phone linked this session."""
+
+    jid: str
+    lid: str | None = None
+
+
+class MessageReceived(msgspec.Struct, frozen=True):
+    """`message`: a message arrived, or was sent by this account (`from_me`, also from its other devices)."""
+
+    message_id: str
+    chat: str
+    chat_lid: str | None
+    sender: Person
+    from_me: bool
+    is_group: bool
+    kind: str
+    text: str | None
+    timestamp: datetime
+    quoted_id: str | None = None
+    media: Media | None = None
+
+
+class MessageEdited(msgspec.Struct, frozen=True):
+    """`message.edited`: somebody changed the text of the message `message_id`; `sender` and `timestamp` are of the change."""
+
+    message_id: str
+    chat: str
+    chat_lid: str | None
+    sender: Person
+    from_me: bool
+    is_group: bool
+    text: str | None
+    timestamp: datetime
+
+
+class MessageRevoked(msgspec.Struct, frozen=True):
+    """`message.revoked`: the message `message_id` was taken back for everybody, by its author or by an admin of the group."""
+
+    message_id: str
+    chat: str
+    chat_lid: str | None
+    sender: Person
+    from_me: bool
+    is_group: bool
+    timestamp: datetime
+
+
+class MessageReaction(msgspec.Struct, frozen=True):
+    """`message.reaction`: somebody reacted to the message `message_id`; an empty `emoji` takes the reaction back."""
+
+    message_id: str
+    chat: str
+    chat_lid: str | None
+    sender: Person
+    from_me: bool
+    is_group: bool
+    emoji: str
+    timestamp: datetime
+
+
+class ReceiptReceived(msgspec.Struct, frozen=True):
+    """`message.receipt`: somebody's device got, read or played messages. `kind`: delivered, read, played, retry, ..."""
+
+    message_ids: list[str]
+    chat: str
+    sender: Person
+    kind: str
+    timestamp: datetime
+
+
+class MessageUndecryptable(msgspec.Struct, frozen=True):
+    """`message.undecryptable`: a message arrived that cannot be read (yet): "waiting for this message"."""
+
+    message_id: str
+    chat: str
+    sender: Person
+    timestamp: datetime
+
+
+EventData = (
+    SessionStateChanged
+    | SessionQr
+    | SessionPaired
+    | MessageReceived
+    | MessageEdited
+    | MessageRevoked
+    | MessageReaction
+    | ReceiptReceived
+    | MessageUndecryptable
+    | Happening
+)
+
+EVENT_TYPES: Final[dict[str, type[msgspec.Struct]]] = {
+    "session.state": SessionStateChanged,
+    "session.qr": SessionQr,
+    "session.paired": SessionPaired,
+    "message": MessageReceived,
+    "message.edited": MessageEdited,
+    "message.revoked": MessageRevoked,
+    "message.reaction": MessageReaction,
+    "message.receipt": ReceiptReceived,
+    "message.undecryptable": MessageUndecryptable,
+    **HAPPENING_TYPES,
+}
+
+
+class Event(msgspec.Struct, frozen=True):
+    """The envelope of every event. `id`, a ULID, stays the same however often it is delivered; `seq` counts per session."""
+
+    id: str
+    type: str
+    session_id: str
+    seq: int
+    timestamp: datetime
+    jid: str | None
+    """The session's own address, if it is paired."""
+    data: dict[str, Any]
+    metadata: dict[str, Any] = {}
+
+
+def type_of(data: EventData) -> str:
+    """The catalogue name of an event's data."""
+    return next(name for name, cls in EVENT_TYPES.items() if type(data) is cls)

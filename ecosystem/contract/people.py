@@ -1,0 +1,24 @@
+"""Bodies of `/user/…`, `/newsletter/…` and `/call/…`."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class SetPushName(msgspec.Struct, frozen=True):
+    """Body of `POST /user/pushname`: the name others see, 1 to 25 characters."""
+
+    push_name: str
+
+
+class UnfollowNewsletter(msgspec.Struct, frozen=True):
+    """Body of `POST /newsletter/unfollow`."""
+
+    newsletter_id: str
+
+
+class RejectCall(msgspec.Struct, frozen=True):
+    """Body of `POST /call/reject`: who calls and which call, as the event `call` told them."""
+
+    caller_jid: str
+    call_id: str

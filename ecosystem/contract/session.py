@@ -1,0 +1,211 @@
+"""A session as the operator wants it, as WhatsApp sees it, and as the API shows it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Final, Literal
+
+import msgspec
+
+from ecosystem.contract.errors import IllegalTransition
+
+
+class SessionState(StrEnum):
+    """What WhatsApp thinks of the session."""
+
+    DISCONNECTED = "disconnected"
+    CONNECTING = "connecting"
+    CONNECTED = "connected"
+    """The socket is up but nobody is logged in: a QR code or pairing code may be shown."""
+    AUTHENTICATED = "authenticated"
+    """Logged in: it may send."""
+    ERROR = "error"
+
+
+class Reason(StrEnum):
+    """Why a session is in its state; stable words, shown by API, menu and dashboard alike."""
+
+    CREATED = "created"
+    STARTING = "starting"
+    STOPPED = "stopped"
+    STOPPED_BY_OPERATOR = "stopped_by_operator"
+    CONNECTING = "connecting"
+    PAIRING = "pairing"
+    PAIRED = "paired"
+    ONLINE = "online"
+    NETWORK = "network"
+    PAIRING_EXPIRED = "pairing_expired"
+    LOGGED_OUT = "logged_out"
+    REPLACED = "replaced"
+    BANNED = "banned"
+    OUTDATED = "outdated"
+    REFUSED = "refused"
+    PAIRING_FAILED = "pairing_failed"
+    ENGINE_ENDED = "engine_ended"
+    WORKER_LOST = "worker_lost"
+    BACKING_OFF = "backing_off"
+    CRASH_LOOP = "crash_loop"
+    BAD_SPEC = "bad_spec"
+    STORE_UNUSABLE = "store_unusable"
+    FOLDER_LOCKED = "folder_locked"
+    SUPERSEDED = "superseded"
+    PORTS_EXHAUSTED = "ports_exhausted"
+    DELETING = "deleting"
+    UNKNOWN = "unknown"
+
+
+_S = SessionState
+TRANSITIONS: Final[dict[SessionState, frozenset[SessionState]]] = {
+    _S.DISCONNECTED: frozenset({_S.CONNECTING, _S.ERROR}),
+    _S.CONNECTING: frozenset({_S.CONNECTED, _S.AUTHENTICATED, _S.DISCONNECTED, _S.ERROR}),
+    _S.CONNECTED: frozenset({_S.AUTHENTICATED, _S.CONNECTING, _S.DISCONNECTED, _S.ERROR}),
+    _S.AUTHENTICATED: frozenset({_S.CONNECTING, _S.DISCONNECTED, _S.ERROR}),
+    _S.ERROR: frozenset({_S.CONNECTING, _S.DISCONNECTED}),
+}
+"""The state chart: a change that is not listed is a programming error; the same state with a new reason is none."""
+
+
+def check_transition(old: SessionState, new: SessionState) -> None:
+    """Raises IllegalTransition unless `old` may become `new` (or stays as it is)."""
+    if new is not old and new not in TRANSITIONS[old]:
+        raise IllegalTransition(f"a session cannot go from {old} to {new}", state=old)
+
+
+NEEDS_FRESH_PROCESS: Final[frozenset[Reason]] = frozenset(
+    {
+        Reason.LOGGED_OUT, Reason.REPLACED, Reason.BANNED, Reason.OUTDATED, Reason.REFUSED, Reason.PAIRING_FAILED,
+        Reason.PAIRING_EXPIRED,
+    }
+)  # fmt: skip
+"""Ends of a connection after which the engine can only go on in a new process."""
+
+
+class DesiredState(StrEnum):
+    """What the operator wants."""
+
+    RUNNING = "running"
+    STOPPED = "stopped"
+
+
+class Health(StrEnum):
+    """What we conclude from heartbeats."""
+
+    STARTING = "starting"
+    HEALTHY = "healthy"
+    LATE = "late"
+    LOST = "lost"
+    UNKNOWN = "unknown"
+    """Redis cannot be asked: no observation is not a bad observation."""
+
+
+class ProxySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A proxy one session connects through. `password` is write-only: no answer carries it."""
+
+    host: str
+    port: int
+    enabled: bool = True
+    type: Literal["http", "socks5"] = "http"
+    username: str | None = None
+    password: str | None = None
+
+
+class CreateSession(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Body of `POST /sessions`. Without `session_id` or `api_key` one is generated. `start=false` leaves it stopped."""
+
+    session_id: str | None = None
+    name: str | None = None
+    start: bool = True
+    metadata: dict[str, Any] = {}
+    labels: list[str] = []
+    api_key: str | None = None
+    """The session's first key: 16 to 255 printable characters, hard to guess."""
+
+    def __repr__(self) -> str:
+        return f"<CreateSession {self.session_id}>"
+
+
+class UpdateSession(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Body of `PUT` and `PATCH /sessions/{id}`: what is absent stays as it is."""
+
+    name: str | msgspec.UnsetType = msgspec.UNSET
+    metadata: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
+    labels: list[str] | msgspec.UnsetType = msgspec.UNSET
+
+
+class PairPhone(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Body of `POST /sessions/{id}/pairphone`."""
+
+    phone: str
+
+
+class PairingCode(msgspec.Struct, frozen=True):
+    """Answer of `POST /sessions/{id}/pairphone`: what to type on the phone, and how long it holds."""
+
+    session_id: str
+    phone: str
+    code: str
+    expires_in_s: float
+
+
+class QrCode(msgspec.Struct, frozen=True):
+    """A QR code that is being shown. `text` goes into the picture; `seq` counts renewals from 1."""
+
+    session_id: str
+    text: str
+    seq: int
+    expires_in_s: float
+
+
+class SessionView(msgspec.Struct, frozen=True):
+    """A session in every answer of the sessions API. Times are UTC; what nobody knows now is null."""
+
+    session_id: str
+    name: str
+    status: SessionState
+    reason: Reason
+    detail: str | None
+    next_step: str | None
+    desired: DesiredState
+    generation: int
+    created_at: datetime
+    updated_at: datetime
+    health: Health | None = None
+    jid: str | None = None
+    lid: str | None = None
+    phone: str | None = None
+    push_name: str | None = None
+    port: int | None = None
+    pid: int | None = None
+    incarnation: str | None = None
+    uptime_s: float | None = None
+    since: datetime | None = None
+    """When the session entered its state."""
+    last_connected_at: datetime | None = None
+    last_inbound_at: datetime | None = None
+    restarts: int = 0
+    memory_bytes: int | None = None
+    cpu_percent: float | None = None
+    messages_in: int | None = None
+    messages_out: int | None = None
+    last_error: str | None = None
+    metadata: dict[str, Any] = {}
+    labels: list[str] = []
+
+
+class CreatedSession(SessionView, frozen=True):
+    """Answer of `POST /sessions`: the one answer that holds the session's first key."""
+
+    api_key: str = ""
+
+    def __repr__(self) -> str:
+        return f"<CreatedSession {self.session_id}>"
+
+
+class SessionList(msgspec.Struct, frozen=True):
+    """Answer of `GET /sessions`: one page, and how many match in all."""
+
+    sessions: list[SessionView]
+    total: int
+    limit: int
+    offset: int

@@ -1,0 +1,1 @@
+"""The wire formats: protobuf messages and WhatsApp's binary XML stanzas."""

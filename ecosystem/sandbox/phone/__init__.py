@@ -1,0 +1,1 @@
+"""Virtual phones: they own the accounts, link companions, and are chat partners with end-to-end encryption of their own."""

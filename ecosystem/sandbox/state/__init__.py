@@ -1,0 +1,1 @@
+"""What the sandbox remembers: records, and the file they are kept in."""

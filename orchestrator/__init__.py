@@ -1,0 +1,1 @@
+"""The control plane: registry, reconciler, gateway and API of the fleet."""

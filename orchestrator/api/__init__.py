@@ -1,0 +1,1 @@
+"""The control API: one route table per resource, over SessionOrchestrator."""

@@ -1,0 +1,151 @@
+"""What the routes of the control API take and answer, for the description of the API: one literal table.
+
+A route that is not listed here is described by its handler's docstring alone.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple, TypedDict
+
+from ecosystem.contract import catalogue_shapes as shapes
+from ecosystem.contract import session as sessions
+from ecosystem.contract import webhook as hooks
+from orchestrator.api import devices, fleet, health, queries
+from orchestrator.api import webhooks as webhook_routes
+
+TEXT: Final = "text/plain"
+NOTHING: Final = None
+
+
+class Deleting(TypedDict):
+    """The session is on its way out."""
+
+    session_id: str
+    deleting: bool
+
+
+class History(TypedDict):
+    """Changes of status and reason, newest first."""
+
+    session_id: str
+    history: list[dict[str, Any]]
+
+
+class Greeting(TypedDict):
+    """What this is and where to go on."""
+
+    name: str
+    version: str
+    health: str
+    sessions: str
+
+
+class Described(NamedTuple):
+    """One route. `answers`: type by status; None: no body. `gowa`: they are the `results` of GoWA's envelope."""
+
+    summary: str
+    answers: dict[int, object]
+    query: type | None = None
+    body: type | None = None
+    media: tuple[str, ...] = ("application/json",)
+    gowa: bool = False
+
+
+def _gowa(summary: str, results: object, query: type | None = None, body: type | None = None) -> Described:
+    return Described(summary, {200: results}, query, body, gowa=True)
+
+
+_VIEW: Final[dict[int, object]] = {200: sessions.SessionView}
+_HOOK: Final[dict[int, object]] = {200: hooks.WebhookView}
+_LOG: Final[dict[int, object]] = {200: hooks.DeliveryList}
+
+SESSIONS: Final[dict[str, Described]] = {
+    "POST ": Described("Create a session", {201: sessions.SessionView}, queries.WaitQuery, sessions.CreateSession),
+    "GET ": Described("The sessions, one page", {200: sessions.SessionList}, queries.ListQuery),
+    "GET /{session}": Described("One session", _VIEW),
+    "GET /{session}/status": Described("One session", _VIEW),
+    "PUT /{session}": Described("Change name, labels or metadata", _VIEW, body=sessions.UpdateSession),
+    "PATCH /{session}": Described("Change name, labels or metadata", _VIEW, body=sessions.UpdateSession),
+    "DELETE /{session}": Described("Delete a session", {204: NOTHING, 202: Deleting}, queries.DeleteQuery),
+    "POST /{session}/start": Described("Start a session", _VIEW, queries.WaitQuery),
+    "POST /{session}/connect": Described("Start a session", _VIEW, queries.WaitQuery),
+    "POST /{session}/stop": Described("Stop a session", _VIEW, queries.WaitQuery),
+    "POST /{session}/disconnect": Described("Stop a session", _VIEW, queries.WaitQuery),
+    "POST /{session}/restart": Described("A fresh process", _VIEW, queries.WaitQuery),
+    "POST /{session}/logout": Described("Unlink a session from its phone", _VIEW, queries.WaitQuery),
+    "GET /{session}/qr": Described(
+        "The QR code to scan", {200: sessions.QrCode}, queries.QrQuery, media=("application/json", "image/png", TEXT)
+    ),
+    "POST /{session}/pairphone": Described(
+        "A code to type on the phone", {200: sessions.PairingCode}, body=sessions.PairPhone
+    ),
+    "GET /{session}/logs": Described("The session's log", {200: str}, queries.LogsQuery, media=(TEXT,)),
+    "GET /{session}/history": Described("Changes of its status", {200: History}, queries.HistoryQuery),
+    "GET /{session}/webhook": Described("The session's own webhook", _HOOK),
+    "PUT /{session}/webhook": Described(
+        "Set the session's own webhook", {200: hooks.WebhookView, 204: NOTHING}, body=hooks.SetSessionWebhook
+    ),
+    "DELETE /{session}/webhook": Described("Take the session's own webhook away", {204: NOTHING}),
+}
+"""Below `/sessions` and `/api/sessions`."""
+WEBHOOKS: Final[dict[str, Described]] = {
+    "POST ": Described("Create a webhook", {201: hooks.WebhookView}, body=hooks.CreateWebhook),
+    "GET ": Described("The webhooks", {200: hooks.WebhookList}, webhook_routes.TargetsQuery),
+    "POST /send": Described("Send one request now", {200: hooks.SentWebhook}, body=hooks.SendWebhook),
+    "GET /stats": Described("Deliveries in numbers", {200: hooks.WebhookStats}),
+    "GET /sessions/{session}/stats": Described("One session's deliveries in numbers", {200: hooks.WebhookStats}),
+    "GET /dead-letters": Described("Events given up on", _LOG, webhook_routes.DeliveriesQuery),
+    "GET /{webhook}": Described("One webhook", _HOOK),
+    "PUT /{webhook}": Described("Change a webhook", _HOOK, body=hooks.UpdateWebhook),
+    "PATCH /{webhook}": Described("Change a webhook", _HOOK, body=hooks.UpdateWebhook),
+    "DELETE /{webhook}": Described("Delete a webhook", {204: NOTHING}),
+    "GET /{webhook}/deliveries": Described("A webhook's deliveries", _LOG, webhook_routes.DeliveriesQuery),
+    "POST /{webhook}/replay": Described("Send events again", {202: hooks.ReplayedWebhook}, body=hooks.ReplayWebhook),
+}
+"""Below `/webhooks` and `/api/webhooks`."""
+_DEVICE: Final = "/devices/{device_id}"
+DEVICES: Final[dict[str, Described]] = {
+    "GET /devices": _gowa("Every session, as GoWA's devices", list[devices.Device]),
+    "POST /devices": _gowa("Add a device", devices.Device, body=devices.AddDevice),
+    f"GET {_DEVICE}": _gowa("One device", devices.Device),
+    f"DELETE {_DEVICE}": _gowa("Log a device out and delete it", None),
+    f"GET {_DEVICE}/login": _gowa("Log in by QR code", shapes.Login),
+    f"POST {_DEVICE}/login/code": _gowa("Log in by pairing code", shapes.LoginCode, devices.PhoneQuery),
+    f"POST {_DEVICE}/logout": _gowa("Log a device out; it stays", None),
+    f"POST {_DEVICE}/reconnect": _gowa("A fresh process", None),
+    f"GET {_DEVICE}/status": _gowa("Is it connected, is it logged in?", shapes.DeviceStatus),
+    f"GET {_DEVICE}/webhook": _gowa("A device's own webhook", shapes.DeviceHook),
+    f"PATCH {_DEVICE}/webhook": _gowa("Set a device's own webhook", shapes.DeviceHook, body=devices.DeviceWebhook),
+    "POST /device/login": _gowa("Add a device and log it in", shapes.DeviceLogin, body=devices.LoginDevice),
+    "POST /device/logout": _gowa("Log a device out", None, body=devices.NameDevice),
+    "GET /device/list": _gowa("The devices that are wanted running", list[devices.Device]),
+    "GET /app/devices": _gowa("Every session, in short", list[shapes.DeviceName]),
+    "GET /app/info": _gowa("The program and its limits in bytes", shapes.Info),
+}
+INSTANCE: Final[dict[str, Described]] = {
+    "GET /": Described("What this is", {200: Greeting}),
+    "GET /health": Described("Can sessions be managed?", {200: health.HealthAnswer, 503: health.HealthAnswer}),
+    "GET /ready": Described("Can requests be served?", {200: health.ReadyAnswer, 503: health.ReadyAnswer}),
+    "GET /status": Described("The instance at a glance", {200: fleet.FleetStatus}),
+    "GET /programs/{name}/logs": Described("A program's log", {200: str}, queries.LogsQuery, media=(TEXT,)),
+    "GET /ws": Described("What happens to devices, as a WebSocket", {101: None}),
+    "GET /openapi.json": Described("This description", {200: dict[str, Any]}),
+    "GET /docs": Described("This description as a page", {200: str}, media=("text/html",)),
+}
+
+
+def _below(prefixes: tuple[str, ...], table: dict[str, Described]) -> dict[str, Described]:
+    found: dict[str, Described] = {}
+    for key, described in table.items():
+        method, _, rest = key.partition(" ")
+        found |= {f"{method} {prefix}{rest}": described for prefix in prefixes}
+    return found
+
+
+TABLE: Final[dict[str, Described]] = {
+    **INSTANCE,
+    **_below(("/sessions", "/api/sessions"), SESSIONS),
+    **_below(("/webhooks", "/api/webhooks"), WEBHOOKS),
+    **DEVICES,
+}
+"""By method and route pattern."""

@@ -1,0 +1,130 @@
+"""`/health`, `/ready` and `/`: without a key, because those who ask are load balancers and people in a hurry."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Final, Literal
+
+import msgspec
+from aiohttp import web
+
+from ecosystem.contract.errors import DomainError
+from ecosystem.contract.session import Health
+from ecosystem.web import json_response
+from orchestrator.api.version import VERSION
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from orchestrator.reconcile.fleet import Fleet
+    from orchestrator.registry.database import Database
+
+RETRY_AFTER_S: Final = "2"
+STALE_AFTER_S: Final = 20.0
+"""A reconciler that has not looked for this long hangs."""
+
+Word = Literal["ok", "down"]
+
+
+class Checks(msgspec.Struct, frozen=True):
+    """`webhook_service` is the event stream webhooks are fed from; `role`: does this orchestrator act, or stand by?"""
+
+    database: Word
+    whatsapp_manager: Word
+    webhook_service: Word
+    active_sessions: int
+    redis: Word
+    role: Literal["leader", "standby"]
+
+
+class HealthAnswer(msgspec.Struct, frozen=True):
+    """`status`: ok; degraded when heartbeats and events wait for Redis; error when sessions cannot be managed."""
+
+    status: Literal["ok", "degraded", "error"]
+    timestamp: int
+    version: str
+    checks: Checks
+
+
+class Services(msgspec.Struct, frozen=True):
+    database: bool
+    migrations: bool
+    whatsapp_store: bool
+
+
+class ReadyAnswer(msgspec.Struct, frozen=True):
+    ready: bool
+    services: Services
+
+
+class HealthRoutes:
+    """`store_writable` blocks on the disk."""
+
+    def __init__(self, fleet: Fleet, database: Database, *, store_writable: Callable[[], bool]) -> None:
+        self._fleet = fleet
+        self._database = database
+        self._store_writable = store_writable
+
+    def add_routes(self, app: web.Application) -> None:
+        app.add_routes([web.get("/health", self.health), web.get("/ready", self.ready), web.get("/", self.greeting)])
+
+    async def health(self, _: web.Request) -> web.StreamResponse:
+        """200, or 503 when sessions cannot be managed."""
+        fleet = self._fleet
+        database, looks = await self._database_answers(), time.monotonic() - fleet.look.taken < STALE_AFTER_S
+        manager = looks and fleet.process_manager_answers
+        redis = looks and fleet.redis_answers
+        checks = Checks(
+            database=_word(database),
+            whatsapp_manager=_word(manager),
+            webhook_service=_word(redis),
+            active_sessions=active_sessions(fleet),
+            redis=_word(redis),
+            role="leader" if fleet.leading else "standby",
+        )
+        works = database and manager
+        status: Literal["ok", "degraded", "error"] = "error" if not works else "ok" if redis else "degraded"
+        return _answer(HealthAnswer(status, int(time.time()), VERSION, checks), ok=works)
+
+    async def ready(self, _: web.Request) -> web.StreamResponse:
+        """200, or 503 until requests can be served."""
+        services = Services(
+            database=await self._database_answers(),
+            migrations=self._database.prepared,
+            whatsapp_store=await asyncio.to_thread(self._store_writable),
+        )
+        fleet = self._fleet
+        looked = fleet.rows_known and fleet.process_manager_answers
+        ready = services.database and services.migrations and services.whatsapp_store and looked
+        return _answer(ReadyAnswer(ready, services), ok=ready)
+
+    async def greeting(self, _: web.Request) -> web.StreamResponse:
+        return json_response({"name": "zapvisor", "version": VERSION, "health": "/health", "sessions": "/sessions"})
+
+    async def _database_answers(self) -> bool:
+        try:
+            await self._database.ping()
+        except DomainError:
+            return False
+        return True
+
+
+def active_sessions(fleet: Fleet) -> int:
+    """How many sessions have a worker that gives signs of life."""
+    return sum(
+        1
+        for session_id in fleet.rows
+        if fleet.assess(session_id, fleet.look.beat(session_id)).health in (Health.HEALTHY, Health.LATE)
+    )
+
+
+def _word(works: bool) -> Word:
+    return "ok" if works else "down"
+
+
+def _answer(body: msgspec.Struct, *, ok: bool) -> web.Response:
+    headers = {"Cache-Control": "no-store"}
+    if not ok:
+        headers["Retry-After"] = RETRY_AFTER_S
+    return json_response(body, status=200 if ok else 503, headers=headers)

@@ -1,0 +1,1 @@
+"""What runs the workers: one protocol, one module per backend."""

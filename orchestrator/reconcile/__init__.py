@@ -1,0 +1,1 @@
+"""Makes what is wanted true: decide (pure), then act, again and again."""

@@ -1,0 +1,142 @@
+"""What a worker is told, and the folder it lives in."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import time
+from typing import TYPE_CHECKING, Final
+
+from ecosystem.contract.ids import new_ulid
+from ecosystem.contract.worker import Retention, WorkerSpec
+from ecosystem.definition import session_log
+from ecosystem.home import session_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from ecosystem.contract.access import KeyGrant
+    from ecosystem.settings import Settings
+    from orchestrator.registry.rows import SessionRow
+
+_ULID_LENGTH: Final = 26
+_CROCKFORD: Final = {char: value for value, char in enumerate("0123456789ABCDEFGHJKMNPQRSTVWXYZ")}
+
+
+def _no_grants(_: str) -> tuple[int, tuple[KeyGrant, ...]]:
+    return 0, ()
+
+
+class Workshop:
+    """Makes specifications, folders and archives. All but `spec` blocks on the disk: call it in a thread.
+
+    `grants`: the keys of a session, and the revision they are of.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        redis_url: str,
+        keys: tuple[str, ...],
+        push_key: str | None = None,
+        grants: Callable[[str], tuple[int, tuple[KeyGrant, ...]]] = _no_grants,
+    ) -> None:
+        self._settings = settings
+        self._push_hash = None if push_key is None else hashlib.sha256(push_key.encode()).hexdigest()
+        self._grants = grants
+        self._redis_url = redis_url
+        self._hashes = tuple(hashlib.sha256(key.encode()).hexdigest() for key in keys)
+
+    def spec(self, row: SessionRow, port: int) -> WorkerSpec:
+        """The specification of the row's present generation."""
+        settings = self._settings
+        revision, grants = self._grants(row.session_id)
+        return WorkerSpec(
+            session_id=row.session_id,
+            generation=row.generation,
+            folder=str(self.folder(row.session_id)),
+            host=settings.worker_host,
+            port=port,
+            redis_url=self._redis_url,
+            redis_prefix=settings.redis_prefix,
+            access_key_hashes=self._hashes,
+            push_key_hash=self._push_hash,
+            access_revision=revision,
+            access_keys=grants,
+            heartbeat_interval_s=settings.heartbeat_interval_s,
+            heartbeat_ttl_s=settings.heartbeat_ttl_s,
+            pairing_timeout_s=settings.qr_code_timeout_s,
+            stop_grace_s=settings.stop_grace_s,
+            event_stream_max=settings.event_stream_max,
+            device_name=settings.device_name,
+            retention=Retention(days=settings.chat_retention_days, rows=settings.chat_retention_rows),
+            log_level=settings.log_level,
+            log_json=settings.log_pretty is not True,
+            metadata=row.metadata,
+        )
+
+    def folder(self, session_id: str) -> Path:
+        """Where the session keeps its keys and chats."""
+        return session_folder(self._settings.storage, session_id)
+
+    def make_folder(self, session_id: str) -> None:
+        """The session's folder, for this user's eyes only. Raises OSError."""
+        folder = self.folder(session_id)
+        folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        folder.chmod(0o700)
+
+    def archive(self, session_id: str) -> Path | None:
+        """Moves the session's folder and logs away; None when there was no folder. May be repeated. Raises OSError."""
+        folder = self.folder(session_id)
+        target = self._settings.paths.archive / f"{session_id}-{new_ulid()}"
+        moved = None
+        if folder.exists():
+            target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            shutil.move(folder, target)
+            target.chmod(0o700)
+            moved = target
+        log = session_log(self._settings, session_id)
+        for file in sorted(log.parent.glob(f"{log.name}*")):
+            number = file.name.removeprefix(log.name)
+            if number and not number.removeprefix(".").isdigit():
+                continue  # another session's
+            if moved is None:
+                file.unlink(missing_ok=True)
+            else:
+                shutil.move(file, moved / file.name)
+        return moved
+
+    def purge(self) -> list[Path]:
+        """Removes archives older than the retention time; what was removed. Raises OSError."""
+        archive = self._settings.paths.archive
+        if not archive.is_dir():
+            return []
+        removed = []
+        for folder in sorted(archive.iterdir()):
+            made = archived_at(folder.name)
+            if made is not None and time.time() - made > self._settings.archive_retention_s:
+                shutil.rmtree(folder)
+                removed.append(folder)
+        return removed
+
+    def writable(self) -> bool:
+        """Whether sessions can have folders."""
+        storage = self._settings.storage
+        while not storage.exists():
+            storage = storage.parent
+        return os.access(storage, os.W_OK | os.X_OK)
+
+
+def archived_at(name: str) -> float | None:
+    """When an archive `<id>-<ULID>` was made, in seconds since 1970; None for any other name."""
+    head, _, stamp = name.rpartition("-")
+    if not head or len(stamp) != _ULID_LENGTH or not set(stamp) <= _CROCKFORD.keys():
+        return None
+    milliseconds = 0
+    for char in stamp[:10]:
+        milliseconds = milliseconds << 5 | _CROCKFORD[char]
+    return milliseconds / 1000

@@ -1,0 +1,93 @@
+"""A session as every answer shows it, and what the operator can do next."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+from ecosystem.contract.ids import Jid, jid_user
+from ecosystem.contract.session import Reason, SessionView
+from orchestrator.observed import Unknown
+
+if TYPE_CHECKING:
+    from orchestrator.observed import Beat
+    from orchestrator.reconcile.fleet import Fleet
+    from orchestrator.registry.rows import SessionRow
+
+NEXT_STEPS: Final[dict[Reason, str | None]] = {
+    Reason.CREATED: "start the session",
+    Reason.STARTING: "wait: the worker is starting",
+    Reason.STOPPED: "start the session",
+    Reason.STOPPED_BY_OPERATOR: "start the session: its process was stopped with supervisorctl",
+    Reason.CONNECTING: "wait: it is connecting to WhatsApp",
+    Reason.PAIRING: "scan the QR code, or ask for a pairing code",
+    Reason.PAIRED: "wait: it is logging in",
+    Reason.ONLINE: None,
+    Reason.NETWORK: "wait: it reconnects by itself; check the network if it does not",
+    Reason.PAIRING_EXPIRED: "start the session to get a new QR code",
+    Reason.LOGGED_OUT: "start the session to pair it again",
+    Reason.REPLACED: "another client uses the same login: stop that one, then start the session",
+    Reason.BANNED: "WhatsApp has banned the number for a time: wait, then start the session",
+    Reason.OUTDATED: "WhatsApp refuses this version: upgrade Zapvisor, then start the session",
+    Reason.REFUSED: "WhatsApp refused the login: read the detail, then start the session",
+    Reason.PAIRING_FAILED: "pairing failed: start the session and pair again",
+    Reason.ENGINE_ENDED: "wait: the worker is replaced by itself",
+    Reason.WORKER_LOST: "wait: a worker that stays silent is replaced by itself",
+    Reason.BACKING_OFF: "wait: it is started again after a pause; its log says why it died",
+    Reason.CRASH_LOOP: "read the session's log, repair the cause, then start the session",
+    Reason.BAD_SPEC: "read the session's log, correct the settings, then start the session",
+    Reason.STORE_UNUSABLE: "check the disk and the session's folder, then start the session",
+    Reason.FOLDER_LOCKED: "end the other process that holds the session's folder; the rest happens by itself",
+    Reason.SUPERSEDED: "another worker runs this session: end it, then start the session",
+    Reason.PORTS_EXHAUSTED: "stop a session, or raise MAX_SESSIONS or SPARE_PORTS",
+    Reason.DELETING: "wait: it is being deleted",
+    Reason.UNKNOWN: "look at /health and the logs",
+}
+
+
+def make_view(row: SessionRow, fleet: Fleet, beat: Beat | Unknown | None) -> SessionView:
+    """The view of a row with the freshest heartbeat there is."""
+    assessment = fleet.assess(row.session_id, beat)
+    shown = fleet.show(row, assessment)
+    process = fleet.look.process(row.session_id)
+    if isinstance(process, Unknown):
+        process = None
+    worker = assessment.beat.heartbeat if assessment.beat is not None else None
+    unpaired = worker is not None and worker.jid is None and shown.reason in (Reason.PAIRING, Reason.LOGGED_OUT)
+    jid = None if unpaired else (worker.jid if worker is not None and worker.jid is not None else row.jid)
+    return SessionView(
+        session_id=row.session_id,
+        name=row.name,
+        status=shown.status,
+        reason=shown.reason,
+        detail=shown.detail,
+        next_step=NEXT_STEPS[shown.reason],
+        desired=row.desired,
+        generation=row.generation,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+        health=assessment.health,
+        jid=jid,
+        lid=None if unpaired else (worker.lid if worker is not None and worker.lid is not None else row.lid),
+        phone=jid_user(Jid(jid)) if jid is not None else None,
+        push_name=None if unpaired else ((worker.push_name if worker is not None else None) or row.push_name),
+        port=worker.port if worker is not None else row.port,
+        pid=process.pid if process is not None else None,
+        incarnation=worker.incarnation if worker is not None else None,
+        uptime_s=_age(worker.started_at) if worker is not None else (process.uptime_s if process is not None else None),
+        since=worker.since if worker is not None and worker.state is shown.status else row.status_since,
+        last_connected_at=(worker.last_connected_at if worker is not None else None) or row.last_connected_at,
+        last_inbound_at=worker.last_inbound_at if worker is not None else None,
+        restarts=max(0, process.starts - 1) if process is not None else 0,
+        memory_bytes=worker.memory_bytes if worker is not None else None,
+        cpu_percent=worker.cpu_percent if worker is not None else None,
+        messages_in=worker.counters.messages_in if worker is not None else None,
+        messages_out=worker.counters.messages_out if worker is not None else None,
+        last_error=worker.last_error if worker is not None else None,
+        metadata=row.metadata,
+        labels=list(row.labels),
+    )
+
+
+def _age(then: datetime) -> float:
+    return round(max(0.0, (datetime.now(UTC) - then).total_seconds()), 1)

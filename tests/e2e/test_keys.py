@@ -1,0 +1,150 @@
+"""Keys on the whole product: a session's key at the gateway and at the worker's own port; and where no secret may turn up."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+import psutil
+import pytest
+
+from tests.e2e.conftest import ALPHA, BETA
+from tests.e2e.instance import Instance, until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ADMIN_KEY: Final = "canary-admin-key-3f9a1c7b5e"
+GIVEN_KEY: Final = "canary-given-key-8d2e4b6f0a"
+PASSWORD: Final = "canary-dashboard-password-51c3"
+WEBHOOK_SECRET: Final = "canary-webhook-secret-77ad19"
+WRONG_KEY: Final = "canary-wrong-key-0b9d8c7e6f"
+
+
+@pytest.fixture(scope="module")
+def planted() -> Iterator[Instance]:
+    """An instance whose secrets are known words, with `alpha` and `beta` paired."""
+    with Instance(ADMIN_API_KEY=ADMIN_KEY, DASHBOARD_BASIC_AUTH=f"ana:{PASSWORD}") as running:
+        running.up()
+        for name, number in (("alpha", ALPHA), ("beta", BETA)):
+            body = {"session_id": name, **({"api_key": GIVEN_KEY} if name == "alpha" else {})}
+            answer = running.http("POST", "/sessions?wait=20", body)
+            assert answer.status == 201, answer
+            running.pair(name, number)
+        yield running
+
+
+def issue(instance: Instance, *scopes: str) -> dict[str, Any]:
+    return dict(json.loads(instance.zap(
+        "key", "create", "e2e", "--session", "alpha", "--json", *(word for scope in scopes for word in ("--scope", scope))
+    ).stdout))  # fmt: skip
+
+
+def at_port(instance: Instance, key: str | None, path: str = "/chats", method: str = "GET") -> tuple[int, str]:
+    """What the worker of `alpha` answers on its own port."""
+    port = instance.session("alpha")["port"]
+    answer = instance.http(method, path, key=key, port=port)
+    return answer.status, answer.body["code"]
+
+
+def test_a_session_s_key_sends_from_its_session_alone(planted: Instance) -> None:
+    sent = planted.http("POST", "/api/alpha/send/message", {"phone": BETA, "message": "with my key"}, key=GIVEN_KEY)
+    assert sent.status == 200, sent
+    until("it arrived", lambda: "with my key" in planted.texts("beta", ALPHA))
+    other = planted.http("POST", "/api/beta/send/message", {"phone": ALPHA, "message": "x"}, key=GIVEN_KEY)
+    assert (other.status, other.body["code"]) == (403, "session_forbidden")
+    legacy = planted.http("GET", "/app/status", key=GIVEN_KEY)
+    assert (legacy.status, legacy.body["results"]["device_id"]) == (200, "alpha")
+
+
+def test_only_the_admin_has_addresses_inside_fetched(planted: Instance) -> None:
+    inside = f"http://127.0.0.1:{planted.port}/health"
+    body = {"phone": BETA, "file_url": inside}
+    for path, port in (("/api/alpha/send/file", None), ("/send/file", planted.session("alpha")["port"])):
+        forged = {"X-Key-Kind": "admin"}
+        refused = planted.http("POST", path, body, key=GIVEN_KEY, port=port, headers=forged)
+        assert (refused.status, refused.body["code"]) == (422, "media_url_unreachable"), refused
+    sent = planted.http("POST", "/api/alpha/send/file", body)
+    assert sent.status == 200, sent
+
+
+def test_a_worker_s_own_port_knows_the_keys_without_a_restart(planted: Instance) -> None:
+    pid = planted.worker_pid("alpha")
+    assert at_port(planted, None) == (401, "api_key_missing")
+    assert at_port(planted, GIVEN_KEY) == (200, "SUCCESS")
+    reader = issue(planted, "read")
+    until("the worker knows it", lambda: at_port(planted, reader["api_key"]) == (200, "SUCCESS"), timeout=10)
+    assert at_port(planted, reader["api_key"], "/app/logout", "POST") == (403, "scope_missing")
+    planted.zap("key", "revoke", reader["id"])
+    until("it forgot it", lambda: at_port(planted, reader["api_key"]) == (401, "api_key_unknown"), timeout=10)
+    assert planted.worker_pid("alpha") == pid
+
+
+def test_a_killed_worker_comes_back_with_the_keys_of_now(planted: Instance) -> None:
+    reader = issue(planted, "read")
+    until("the worker knows it", lambda: at_port(planted, reader["api_key"]) == (200, "SUCCESS"), timeout=10)
+    pid = planted.worker_pid("alpha")
+    planted.kill(pid)
+
+    def back() -> bool:
+        view = planted.session("alpha")
+        if view["pid"] in (None, pid) or view["status"] != "authenticated":
+            return False
+        return at_port(planted, reader["api_key"]) == (200, "SUCCESS")
+
+    until("another process knows it", back)
+
+
+def test_the_audit_log_tells_what_happened(planted: Instance) -> None:
+    planted.http("GET", "/sessions", key=WRONG_KEY)
+    page = planted.zap_json("audit", "--session", "alpha", "--limit", "200")
+    actions = {entry["action"] for entry in page["entries"]}
+    assert "POST /send/message" in actions
+    assert "api_key_unknown" in {entry["result"] for entry in planted.zap_json("audit", "--failed")["entries"]}
+
+
+def test_no_secret_turns_up_where_it_does_not_belong(planted: Instance) -> None:
+    made = issue(planted, "read")
+    hook = {"url": f"http://127.0.0.1:{planted.port}/nowhere", "events": ["*"], "secret": WEBHOOK_SECRET}
+    assert planted.http("POST", "/webhooks", hook).status == 201
+    planted.http("POST", "/login", {"user": "ana", "password": PASSWORD}, key=None)
+    planted.http("POST", "/login", {"key": WRONG_KEY}, key=None)
+    planted.http("GET", f"/sessions/{WRONG_KEY}", key=WRONG_KEY)
+    planted.http("POST", "/sessions", b'{"session_id": "x", "api_key": "' + WRONG_KEY.encode() + b'", "surprise": 1}')
+    planted.http("GET", f"/ws?token={ADMIN_KEY}", key=None)
+    # A message that could only be said with those in hand.
+    planted.send("alpha", BETA, "done")
+    gateway_key = planted.home.gateway_key.read_text().strip()
+    canaries = [ADMIN_KEY, GIVEN_KEY, PASSWORD, WEBHOOK_SECRET, made["api_key"], gateway_key]
+    places: dict[str, str] = {}
+    for path in planted.home.logs.rglob("*"):
+        if path.is_file():
+            places[f"the log {path.name}"] = path.read_text(errors="replace")
+    for process in planted.processes():
+        name = f"{process.pid} {' '.join(process.cmdline())[:80]}"
+        places[f"the arguments of {name}"] = "\0".join(process.cmdline())
+        places[f"the environment of {name}"] = str(process.environ())
+    for route in ("/sessions", "/sessions/alpha", "/keys", "/sessions/alpha/keys", "/audit?limit=1000", "/status",
+                 "/webhooks", "/openapi.json", "/api/alpha/state", "/api/alpha/app/status", "/health", "/ready", "/whoami",
+                 "/programs/orchestrator/logs", "/sessions/alpha/logs", "/sessions/alpha/history"):  # fmt: skip
+        answer = planted.http("GET", route)
+        assert answer.status == 200, (route, answer)
+        places[f"the answer to {route}"] = str(answer.body)
+    places["the events"] = json.dumps(planted.events())
+    places["describe"] = planted.zap("describe", "alpha").stdout
+    assert len(places) > 40
+    found = [(place, canary[:22]) for place, text in places.items() for canary in canaries if canary in text]
+    assert found == []
+    assert WRONG_KEY not in "".join(text for place, text in places.items() if place.startswith("the log"))
+
+
+def test_files_with_secrets_are_the_owner_s_alone(planted: Instance) -> None:
+    wanted = (ADMIN_KEY, GIVEN_KEY, PASSWORD, planted.home.gateway_key.read_text().strip())
+    open_to_others = []
+    for path in planted.home.root.rglob("*"):
+        if path.is_file() and not path.is_symlink() and path.stat().st_size < 1 << 20:
+            text = path.read_bytes()
+            if any(secret.encode() in text for secret in wanted) and path.stat().st_mode & 0o077:
+                open_to_others.append(str(path))
+    assert open_to_others == []
+    assert psutil.pid_exists(planted.worker_pid("alpha"))

@@ -1,0 +1,214 @@
+"""What outlives what: the zygote, supervisord and the services killed, replaced, reloaded and shut down."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from ecosystem.contract.errors import BackendDown
+from ecosystem.contract.worker import ProcessState
+from ecosystem.supervisord.members import Members
+from tests.support.supervised import STAND_IN, Supervised, until
+
+
+def test_killing_the_zygote_touches_no_worker_and_later_starts_succeed() -> None:
+    with Supervised() as own:
+        before = {name: own.serve(name, port)["pid"] for port, name in enumerate(("one", "two"))}
+        zygote = own.program_pid("zygote")
+        os.kill(zygote, signal.SIGKILL)
+        started = own.client.session_start(own.spec("three", 2))
+        assert started.state in {ProcessState.BACKOFF, ProcessState.STARTING}
+        assert own.facts(own.first_port + 2)["pid"] not in before.values()
+        assert {name: own.facts(own.first_port + port)["pid"] for port, name in enumerate(("one", "two"))} == before
+        assert own.program_pid("zygote") != zygote
+
+
+def test_restarting_the_zygote_changes_no_workers_pid() -> None:
+    with Supervised() as own:
+        before = [own.serve(f"s{port}", port)["pid"] for port in range(5)]
+        zygote = own.program_pid("zygote")
+        own.client.restart_process("zygote")
+        until("the new zygote", own.zygote_listens)
+        assert own.program_pid("zygote") != zygote
+        assert [own.facts(own.first_port + port)["pid"] for port in range(5)] == before
+        newcomer = own.serve("newcomer", 5)
+        assert newcomer["loaded_by"] == own.program_pid("zygote")
+        assert newcomer["parent"] == own.pid
+
+
+def test_a_frozen_zygote_delays_supervisord_only_briefly_and_leaves_no_stray_worker() -> None:
+    with Supervised() as own:
+        steady = own.serve("steady", 0)["pid"]
+        zygote = own.program_pid("zygote")
+        os.kill(zygote, signal.SIGSTOP)
+        failed = own.client.session_start(own.spec("late", 1))
+        assert failed.state is ProcessState.BACKOFF
+        assert failed.spawn_error == "the zygote does not answer"
+        began = time.monotonic()
+        own.client.session_start(own.spec("later", 2))
+        assert time.monotonic() - began < 1, "the second one is refused at once"
+        own.client.session_stop("late")
+        own.client.session_stop("later")
+        os.kill(zygote, signal.SIGCONT)  # it now forks for a request nobody waits for
+        time.sleep(1)
+        assert {found.session_id for found in own.client.session_list() if found.pid} == {"steady"}
+        workers = [pid for pid in Members(own.home).find() if Path(f"/proc/{pid}/comm").read_text().startswith("wa:")]
+        assert workers == [steady]
+
+
+def test_a_zygote_with_a_second_thread_refuses_to_serve() -> None:
+    with Supervised(preload=f"{STAND_IN}:preload_with_thread", serves=False) as own:
+        until("refused", lambda: "threads_after_preload" in own.client.tail("zygote"))
+        assert not own.home.zygote_socket.exists()
+        assert own.client.session_start(own.spec("alpha")).state is ProcessState.BACKOFF
+
+
+@pytest.mark.parametrize("prefork", [True, False], ids=["forked", "executed"])
+def test_killing_supervisord_leaves_nothing(prefork: bool) -> None:
+    with Supervised(prefork=prefork) as own:
+        for port in range(4):
+            own.serve(f"s{port}", port)
+        members = Members(own.home)
+        count = 5 + prefork
+        assert len(members.find()) == count
+        os.kill(own.pid, signal.SIGKILL)
+        assert own.supervisord is not None
+        own.supervisord.wait()
+        until("nobody left", lambda: not members.find(), timeout=3)
+
+
+def test_the_lock_is_held_as_long_as_supervisord_lives_through_reloads_too() -> None:
+    with Supervised() as own:
+        own.serve("alpha", 0)
+        assert _locked(own)
+        own.client.reload()
+        until("the reload", lambda: _forgotten(own))
+        assert _locked(own)
+        os.kill(own.pid, signal.SIGKILL)
+        assert own.supervisord is not None
+        own.supervisord.wait()
+        until("nobody left", lambda: not Members(own.home).find(), timeout=3)
+        assert not _locked(own)
+
+
+def _locked(own: Supervised) -> bool:
+    with own.home.lock.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def _forgotten(own: Supervised) -> bool:
+    try:
+        return own.client.session_list() == []
+    except BackendDown:
+        return False
+
+
+def test_reload_forgets_sessions_and_they_start_again() -> None:
+    with Supervised() as own:
+        first = own.serve("alpha", 0)
+        for round_ in range(2):
+            own.client.reload()
+            until("the reload", lambda: _forgotten(own))
+            own.wait_up()
+            assert not Path(f"/proc/{first['pid']}").exists()
+            until("started", lambda: _starts(own))
+            first = own.facts(own.first_port)
+            assert first["parent"] == own.pid
+            # The wake-up still works: a crash is repaired without waiting for the next tick.
+            own.wait_state("alpha", ProcessState.RUNNING)
+            os.kill(first["pid"], signal.SIGKILL)
+            began = time.monotonic()
+            until("again", lambda: _pid(own, "alpha") not in {0, first["pid"]})  # noqa: B023
+            assert time.monotonic() - began < 0.5, round_
+            first = own.facts(own.first_port)
+
+
+def _starts(own: Supervised) -> bool:
+    try:
+        return own.client.session_start(own.spec("alpha", 0)).pid is not None
+    except BackendDown:
+        return False
+
+
+def _pid(own: Supervised, name: str) -> int:
+    found = own.listed(name)
+    return (found.pid or 0) if found else 0
+
+
+def test_supervisorctl_update_leaves_sessions_alone() -> None:
+    with Supervised() as own:
+        pid = own.serve("alpha", 0)["pid"]
+        assert "session" not in own.supervisorctl("update")
+        assert own.facts(own.first_port)["pid"] == pid
+        assert "session" not in own.supervisorctl("reread")
+        own.supervisorctl("stop", "session:*")
+        own.wait_state("alpha", ProcessState.EXITED)
+        own.supervisorctl("remove", "session")
+        assert own.client.session_list() == []
+        assert own.serve("alpha", 0)["pid"]
+
+
+def test_twenty_sessions_stop_quickly_and_in_the_right_order() -> None:
+    with Supervised() as own:
+        for port in range(20):
+            own.client.session_start(own.spec(f"s{port}", port))
+        for port in range(20):
+            own.facts(own.first_port + port)
+        began = time.monotonic()
+        own.end()
+        assert time.monotonic() - began < 3
+        log = own.home.log("supervisord").read_text()
+        assert log.index("stopped: zygote") > max(log.index(f"stopped: s{port} ") for port in range(20))
+        assert not Members(own.home).find()
+
+
+def test_a_program_that_was_given_up_gets_another_try() -> None:
+    """The plugin's minute tick; a whole minute is not waited for, the handler is called the way the tick calls it."""
+    from supervisor.states import ProcessStates
+
+    from ecosystem.supervisord import plugin
+
+    class Process:
+        def __init__(self, state: int) -> None:
+            self.state = state
+            self.spawned = 0
+
+        def spawn(self) -> None:
+            self.spawned += 1
+
+    class Group:
+        def __init__(self, **processes: Process) -> None:
+            self.processes = processes
+
+    class Supervisor:
+        process_groups = {  # noqa: RUF012
+            "postgres": Group(postgres=Process(ProcessStates.FATAL)),
+            "redis": Group(redis=Process(ProcessStates.STOPPED)),
+            "session": Group(alpha=Process(ProcessStates.FATAL)),
+        }
+
+    plugin.revive(Supervisor())
+    spawned = {
+        name: process.spawned
+        for group in Supervisor.process_groups.values()
+        for name, process in group.processes.items()
+    }
+    assert spawned == {"postgres": 1, "redis": 0, "alpha": 0}
+
+
+def test_programs_get_a_clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ADMIN_API_KEY", "zpv_must_not_be_seen")
+    with Supervised() as own:
+        facts = own.serve("alpha", 0)
+        assert "ADMIN_API_KEY" not in facts["environ"]
+        for pid in Members(own.home).find():
+            assert b"must_not_be_seen" not in Path(f"/proc/{pid}/environ").read_bytes()

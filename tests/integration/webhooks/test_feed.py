@@ -1,0 +1,160 @@
+"""The live feeds: what happens, as it happens, and from where one was."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.support.orchestrated import KEY
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    import aiohttp
+
+    from tests.integration.webhooks.stage import Stage
+
+HEADERS = {"Authorization": f"Bearer {KEY}"}
+
+
+class Frame(dict[str, str]):
+    """The fields of one server-sent event."""
+
+    @property
+    def payload(self) -> dict[str, Any]:
+        return dict(json.loads(self["data"]))
+
+
+async def frames(answer: aiohttp.ClientResponse) -> AsyncIterator[Frame]:
+    """The events of the answer; comments left out."""
+    found = Frame()
+    async for raw in answer.content:
+        line = raw.decode().rstrip("\n")
+        if not line:
+            if "data" in found:
+                yield found
+            found = Frame()
+        elif not line.startswith(":"):
+            name, _, value = line.partition(": ")
+            found[name] = value
+
+
+async def take(answer: aiohttp.ClientResponse, count: int) -> list[Frame]:
+    found: list[Frame] = []
+    async with asyncio.timeout(15):
+        async for frame in frames(answer):
+            found.append(frame)
+            if len(found) == count:
+                break
+    return found
+
+
+def numbers(found: list[Frame]) -> list[int]:
+    return [frame.payload["seq"] for frame in found]
+
+
+async def test_events_come_as_they_happen_and_go_on_after_a_break(stage: Stage) -> None:
+    rig, url = stage.rig, f"{stage.zap.url}/events"
+    await rig.send(rig.event("alpha"))
+    async with stage.zap.client.get(url, headers=HEADERS) as answer:
+        assert answer.status == 200
+        assert answer.content_type == "text/event-stream"
+        await rig.send(rig.event("alpha"), rig.event("beta"))
+        first = await take(answer, 2)
+    assert [(frame["event"], frame.payload["session_id"], frame.payload["seq"]) for frame in first] == [
+        ("message", "alpha", 2),
+        ("message", "beta", 1),
+    ]
+    await rig.send(*(rig.event("alpha") for _ in range(3)))
+    async with stage.zap.client.get(url, headers=HEADERS | {"Last-Event-ID": first[-1]["id"]}) as answer:
+        assert numbers(await take(answer, 3)) == [3, 4, 5]
+    async with stage.zap.client.get(url, headers=HEADERS, params={"last_event_id": "0"}) as answer:
+        assert numbers(await take(answer, 6)) == [1, 2, 1, 3, 4, 5]
+
+
+async def test_only_what_was_asked_for(stage: Stage) -> None:
+    rig = stage.rig
+    await rig.send(
+        rig.event("alpha"), rig.event("beta"), rig.event("gamma"), rig.event("alpha", type="session.qr", data={}),
+        rig.event("beta", type="message.receipt"),
+    )  # fmt: skip
+    for query, wanted in (
+        ({"session": "alpha"}, [("alpha", "message"), ("alpha", "session.qr")]),
+        ({"session": "alpha,beta", "events": "message"}, [("alpha", "message"), ("beta", "message")]),
+        ({"events": "session.*,message.receipt"}, [("alpha", "session.qr"), ("beta", "message.receipt")]),
+    ):
+        params = {**query, "last_event_id": "0-0"}
+        async with stage.zap.client.get(f"{stage.zap.url}/events", headers=HEADERS, params=params) as answer:
+            found = await take(answer, len(wanted))
+        assert [(frame.payload["session_id"], frame["event"]) for frame in found] == wanted
+
+
+async def test_a_gap_longer_than_what_is_kept_is_told(stage: Stage) -> None:
+    rig = stage.rig
+    await rig.send(*(rig.event("alpha") for _ in range(10)))
+    async with stage.zap.client.get(f"{stage.zap.url}/events?last_event_id=0", headers=HEADERS) as answer:
+        seen = await take(answer, 10)
+    await rig.raw("XTRIM", "zapvisor:events", "MAXLEN", "=", "4")
+    for place, first in ((seen[2]["id"], "gap"), (seen[8]["id"], "message")):
+        async with stage.zap.client.get(
+            f"{stage.zap.url}/events", headers=HEADERS | {"Last-Event-ID": place}
+        ) as answer:
+            (frame, *_) = await take(answer, 1)
+        assert frame["event"] == first
+    async with stage.zap.client.get(
+        f"{stage.zap.url}/events", headers=HEADERS | {"Last-Event-ID": seen[2]["id"]}
+    ) as answer:
+        gap, *rest = await take(answer, 5)
+    assert gap.payload == {"after": seen[2]["id"], "oldest": seen[6]["id"]}
+    assert numbers(rest) == [7, 8, 9, 10]
+
+
+async def test_the_same_over_a_websocket(stage: Stage) -> None:
+    rig = stage.rig
+    url = f"{stage.zap.url}/api/dashboard/events"
+    async with stage.zap.client.ws_connect(url, headers=HEADERS, params={"session": "alpha"}) as socket:
+        await rig.send(rig.event("beta"), rig.event("alpha"))
+        told = json.loads(await socket.receive_str(timeout=10))
+        assert told["kind"] == "event"
+        assert (told["event"]["session_id"], told["event"]["seq"], told["event"]["event"]) == ("alpha", 1, "message")
+        place = told["id"]
+    await rig.send(rig.event("alpha"))
+    async with stage.zap.client.ws_connect(url, headers=HEADERS, params={"last_event_id": place}) as socket:
+        assert json.loads(await socket.receive_str(timeout=10))["event"]["seq"] == 2
+        await rig.raw("XTRIM", "zapvisor:events", "MAXLEN", "=", "0")
+        await rig.send(rig.event("alpha"))
+        assert json.loads(await socket.receive_str(timeout=10))["event"]["seq"] == 3
+    async with stage.zap.client.ws_connect(url, headers=HEADERS, params={"last_event_id": place}) as socket:
+        gap = json.loads(await socket.receive_str(timeout=10))
+        assert (gap["kind"], gap["id"]) == ("gap", place)
+
+
+@pytest.mark.parametrize("path", ["/events", "/api/dashboard/events"])
+async def test_bad_questions_are_refused_before_anything_is_sent(stage: Stage, path: str) -> None:
+    for query, field in (
+        ("events=mesage", "events[0]"),
+        ("session=Not%20One", "session"),
+        ("last_event_id=yesterday", "last_event_id"),
+        ("surprise=1", "surprise"),
+    ):
+        assert (await stage.refusal("GET", f"{path}?{query}"))[1] == field
+    assert (await stage.zap.http("GET", path, key=None)).status == 401
+
+
+async def test_feeds_end_with_the_orchestrator_and_survive_redis(stage: Stage, redis_server: Any) -> None:
+    rig = stage.rig
+    async with stage.zap.client.get(f"{stage.zap.url}/events", headers=HEADERS) as answer:
+        await rig.send(rig.event("alpha"))
+        assert numbers(await take(answer, 1)) == [1]
+        await asyncio.to_thread(redis_server.stop)
+        await asyncio.sleep(0.5)
+        await asyncio.to_thread(redis_server.start)
+        await rig.send(rig.event("alpha"))
+        assert numbers(await take(answer, 1)) == [2]
+        stage.zap.zap.webhooks.feeds.end()
+        async with asyncio.timeout(3):
+            rest = await answer.content.read()
+        assert b"data:" not in rest

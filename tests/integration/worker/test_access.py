@@ -1,0 +1,132 @@
+"""A worker's own port with every sort of key, and how it learns of changed ones."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+
+from ecosystem.contract.access import ALL_SCOPES, AccessUpdate, KeyGrant, Scope
+from tests.support.access_table import WORKER_API
+from tests.support.worker_process import KEY, KEY_HASH
+from tests.unit.worker.conftest import ScriptedRedis, Stage
+from tests.unit.worker.test_heartbeat import beat
+from worker.api import server
+from worker.api.access import Access
+from worker.store.session_store import SessionStore
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from aiohttp import web
+
+    Client = TestClient[web.Request, web.Application]
+
+PUSH_KEY = "the-push-key-of-the-tests"
+
+
+def sha(key: str) -> str:
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
+def grant(name: str, *scopes: Scope, expires_at: datetime | None = None) -> KeyGrant:
+    return KeyGrant(key_id=name, hash=sha(name), scopes=scopes, expires_at=expires_at)
+
+
+PAST = datetime.now(UTC) - timedelta(seconds=1)
+GRANTS = (
+    *(grant(f"key that may {scope}", scope) for scope in Scope),
+    grant("key that was good", *ALL_SCOPES, expires_at=PAST),
+)
+HOLDERS: dict[str | None, tuple[str | None, str]] = {
+    None: ("api_key_missing", ""),
+    "garbage": ("api_key_unknown", ""),
+    "revoked, or another session's": ("api_key_unknown", ""),
+    "key that was good": ("api_key_expired", ""),
+    KEY: (None, "all"),
+    **{f"key that may {scope}": (None, scope.value) for scope in Scope},
+}
+"""Each key with the code it is always refused with, or the scope it has."""
+
+
+@pytest.fixture
+async def client(tmp_path: Path) -> AsyncIterator[Client]:
+    store = await asyncio.to_thread(SessionStore, tmp_path, session_id="alpha", metadata={})
+    stage = Stage(store, ScriptedRedis())
+    await stage.session.start(connect=True)
+    access = Access(("0" * 64, KEY_HASH), push=sha(PUSH_KEY), revision=3, grants=GRANTS)
+    app = server.build(stage.session, stage.store, snapshot=lambda: beat("1"), access=access, folder=tmp_path)
+    async with TestClient(TestServer(app)) as found:
+        yield found
+    await stage.session.leave()
+    await asyncio.to_thread(store.close)
+
+
+async def ask(client: Client, method: str, path: str, key: str | None) -> tuple[int, str]:
+    headers = {"X-API-Key": key} if key is not None else {}
+    async with client.request(method, path, headers=headers) as answer:
+        if answer.content_type != "application/json":
+            return answer.status, ""
+        return answer.status, (await answer.json()).get("code", "")
+
+
+async def test_every_route_with_every_key(client: Client) -> None:
+    routes = {f"{method} {path}": "" for method, path, _ in server.ROUTES if path != "/access"}
+    routes = {key: WORKER_API.get(key.replace("{message_id}", "x").replace("{chat_jid}", "x"), "") for key in routes}
+    assert len([scope for scope in routes.values() if scope]) > 30
+    wrong = []
+    for route, scope in routes.items():
+        method, _, path = route.partition(" ")
+        for key, (refused, has) in HOLDERS.items():
+            # Nobody knows that parameter: whoever is admitted is refused by the handler, and nothing happens.
+            got = await ask(client, method, f"{path.replace('{', '').replace('}', '')}?surprise=1", key)
+            if route == "GET /health":
+                wanted = None
+            elif refused is not None:
+                wanted = (401, refused)
+            else:
+                wanted = None if has == "all" or has == scope else (403, "scope_missing")
+            if (got != wanted) if wanted is not None else got[0] in (401, 403):
+                wrong.append(f"{route} with {key}: {got} instead of {wanted}")
+    assert wrong == []
+
+
+async def test_only_the_gateway_changes_the_keys(client: Client) -> None:
+    body = msgspec.json.encode(AccessUpdate(revision=4, keys=(grant("new key", Scope.READ),)))
+    for key, code in ((None, "api_key_missing"), ("garbage", "api_key_unknown"), (KEY, "scope_missing"),
+                      ("key that may settings", "scope_missing")):  # fmt: skip
+        headers = {"X-API-Key": key} if key else {}
+        async with client.put("/access", data=body, headers=headers) as answer:
+            assert (await answer.json())["code"] == code
+    assert await ask(client, "GET", "/chats", PUSH_KEY) == (401, "api_key_unknown"), "it may do nothing else"
+    async with client.put("/access", data=body, headers={"X-API-Key": PUSH_KEY}) as answer:
+        assert (answer.status, (await answer.json())["results"]) == (200, {"revision": 4})
+    assert (await ask(client, "GET", "/chats", "new key"))[0] == 200
+    assert await ask(client, "GET", "/chats", "key that may read") == (401, "api_key_unknown")
+    assert (await ask(client, "GET", "/chats", KEY))[0] == 200
+
+
+async def test_an_older_update_changes_nothing(client: Client) -> None:
+    body = msgspec.json.encode(AccessUpdate(revision=2, keys=()))
+    async with client.put("/access", data=body, headers={"X-API-Key": PUSH_KEY}) as answer:
+        assert (await answer.json())["results"] == {"revision": 3}
+    assert (await ask(client, "GET", "/chats", "key that may read"))[0] == 200
+
+
+async def test_a_bad_update_changes_nothing_and_names_the_field(client: Client) -> None:
+    for body in (b"", b"[]", b'{"revision": 9}', b'{"revision": 9, "keys": [{"key_id": "a"}]}'):
+        async with client.put("/access", data=body, headers={"X-API-Key": PUSH_KEY}) as answer:
+            assert answer.status in (400, 422), body
+    assert (await ask(client, "GET", "/chats", "key that may read"))[0] == 200
+
+
+def test_without_a_push_key_nobody_changes_keys() -> None:
+    access = Access((KEY_HASH,))
+    with pytest.raises(Exception, match="not known"):
+        access.admit("PUT", "/access", b"anything")

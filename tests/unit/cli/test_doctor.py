@@ -1,0 +1,133 @@
+"""Each check, on good ground and on bad."""
+
+from __future__ import annotations
+
+import ctypes.util
+import os
+import shutil
+import sys
+import tempfile
+import time
+from email.utils import formatdate
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cli.commands import doctor
+from cli.commands.doctor import FAIL, OK, WARN, Finding
+from ecosystem.settings import Settings, check
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def settings(tmp_path: Path, **values: object) -> Settings:
+    return check({"home": str(tmp_path), **values})
+
+
+def patched(monkeypatch: pytest.MonkeyPatch, target: object, name: str, value: object) -> None:
+    monkeypatch.setattr(target, name, value)
+
+
+def test_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert doctor.check_python().result == OK
+    patched(monkeypatch, sys, "version_info", (3, 10, 1))
+    found = doctor.check_python()
+    assert (found.result, found.detail) == (FAIL, "3.10.1")
+    assert found.hint
+
+
+@pytest.mark.parametrize(
+    ("check_one", "module", "name", "bad"),
+    [
+        (doctor.check_libmagic, ctypes.util, "find_library", FAIL),
+        (doctor.check_ffmpeg, shutil, "which", WARN),
+        (doctor.check_engine, doctor, "find_spec", FAIL),
+    ],
+)
+def test_something_missing(
+    check_one: Callable[[], Finding], module: object, name: str, bad: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patched(monkeypatch, module, name, lambda _: None)
+    found = check_one()
+    assert found.result == bad
+    assert found.hint
+    patched(monkeypatch, module, name, lambda _: "/there")
+    assert check_one().result == OK
+
+
+def test_home(tmp_path: Path) -> None:
+    home = settings(tmp_path / "new")
+    assert [(found.check, found.result) for found in doctor.check_home(home)] == [("home", OK), ("disk", OK)]
+    (tmp_path / "new").mkdir()
+    key = home.paths.admin_key
+    key.write_text("k")
+    key.chmod(0o644)
+    bad = [found for found in doctor.check_home(home) if found.result == FAIL]
+    assert [found.check for found in bad] == ["secrets"]
+    assert bad[0].hint == f"chmod 600 {key}"
+    key.chmod(0o600)
+    assert not [found for found in doctor.check_home(home) if found.result != OK]
+
+
+def test_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = shutil.disk_usage(tmp_path)
+    patched(monkeypatch, shutil, "disk_usage", lambda _: usage._replace(free=1 << 20))
+    assert [found.result for found in doctor.check_home(settings(tmp_path)) if found.check == "disk"] == [WARN]
+
+
+def test_service_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    patched(monkeypatch, os, "geteuid", lambda: 0)
+    missing = doctor.check_service_user(settings(tmp_path, postgres_user="nobody-has-this-name"))
+    assert missing.result == FAIL
+    assert missing.hint is not None
+    assert "useradd" in missing.hint
+    external = {"database_url": "postgresql://x", "redis_url": "redis://x"}
+    assert doctor.check_service_user(settings(tmp_path, postgres_user="nobody-has-this-name", **external)).result == OK
+    patched(monkeypatch, os, "geteuid", lambda: 1000)
+    assert doctor.check_service_user(settings(tmp_path, postgres_user="nobody-has-this-name")).result == OK
+
+
+def test_home_the_service_user_cannot_reach(monkeypatch: pytest.MonkeyPatch) -> None:
+    patched(monkeypatch, os, "geteuid", lambda: 0)
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:  # pytest's own folders are closed to others
+        home = settings(Path(folder) / "home", postgres_user="nobody")
+        Path(folder).chmod(0o711)
+        assert doctor.check_service_user(home).result == OK
+        Path(folder).chmod(0o700)
+        barred = doctor.check_service_user(home)
+        assert barred.result == FAIL
+        assert folder in barred.detail
+
+
+def test_ports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = settings(tmp_path, base_port=20000, max_sessions=2, spare_ports=1)
+    taken: set[int] = set()
+    patched(monkeypatch, doctor, "is_free", lambda _, port: port not in taken)
+    assert [found.result for found in doctor.check_ports(wanted)] == [OK, OK]
+    taken |= {20001}
+    assert [found.result for found in doctor.check_ports(wanted)] == [OK, OK], "a spare port makes up for a busy one"
+    taken |= {20002, wanted.port}
+    assert [found.result for found in doctor.check_ports(wanted)] == [FAIL, WARN]
+
+
+def test_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert doctor.check_clock().result in {OK, WARN}
+    patched(monkeypatch, doctor, "_clock_state", lambda: 0)
+    assert doctor.check_clock().result == OK
+    patched(monkeypatch, doctor, "_clock_state", lambda: doctor.TIME_ERROR)
+    assert doctor.check_clock().result == WARN
+    patched(monkeypatch, time, "time", lambda: 0.0)
+    assert doctor.check_clock().result == FAIL
+
+
+@pytest.mark.parametrize(("shift_s", "warns"), [(0, False), (3600, True), (-3600, True)])
+def test_skew(shift_s: int, warns: bool) -> None:
+    date = formatdate(time.time() + shift_s, usegmt=True)
+    assert [found.result for found in doctor.check_skew(date)] == ([WARN] if warns else [])
+
+
+@pytest.mark.parametrize("date", [None, "nonsense"])
+def test_skew_nobody_can_tell(date: str | None) -> None:
+    assert list(doctor.check_skew(date)) == []

@@ -1,0 +1,304 @@
+"""The session's states: what each engine event makes of them, and what is told."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ecosystem.contract.errors import (
+    DomainError,
+    IllegalAction,
+    SessionAlreadyAuthenticated,
+    WhatsAppRejected,
+    WorkerStarting,
+)
+from ecosystem.contract.exitcodes import WorkerExit
+from ecosystem.contract.session import TRANSITIONS, Reason, SessionState
+from tests.support.scripted_engine import incoming, text_to
+from tests.unit.worker.conftest import ScriptedRedis, Stage
+from worker import session as module
+from worker.ending import WorkerEnd
+from worker.engine import protocol as say
+from worker.store.session_store import SessionStore
+from worker.timers import TimeUp
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+S, R = SessionState, Reason
+QR = say.QrShown(text="https://wa.me/x")
+
+
+async def online(stage: Stage) -> None:
+    await stage.session.start(connect=True)
+    await stage.play(say.Online())
+
+
+ENDS: list[tuple[say.EngineEvent, SessionState, Reason, str]] = [
+    (say.LoggedOut(on_connect=False, detail="logged_out"), S.ERROR, R.LOGGED_OUT, "session_logged_out"),
+    (say.Replaced(), S.ERROR, R.REPLACED, "session_not_authenticated"),
+    (say.Banned(code="101", seconds=60), S.ERROR, R.BANNED, "session_banned"),
+    (say.Outdated(), S.ERROR, R.OUTDATED, "client_outdated"),
+    (say.Refused(detail="400"), S.ERROR, R.REFUSED, "session_not_authenticated"),
+]
+
+
+@pytest.mark.parametrize(("event", "state", "reason", "code"), ENDS, ids=lambda value: type(value).__name__)
+async def test_ends_are_kept_and_ask_for_a_fresh_process(
+    stage: Stage, event: say.EngineEvent, state: SessionState, reason: Reason, code: str
+) -> None:
+    await online(stage)
+    await stage.play(event, say.Online(), say.Offline(), QR, say.EngineEnded(error="x", connected_once=True))
+    assert (stage.session.state, stage.session.reason) == (state, reason)
+    with pytest.raises(DomainError) as refused:
+        await stage.session.send(text_to("1@lid", "x"))
+    assert refused.value.code == code
+    assert stage.engine.sent == []
+    with pytest.raises(WorkerStarting):
+        await stage.session.current_qr(0.01)
+    assert (await asyncio.wait_for(stage.ended, 5)).code is WorkerExit.REPLACE
+
+
+async def test_pairing_by_qr_to_online(stage: Stage) -> None:
+    await stage.session.start(connect=True)
+    await stage.play(QR)
+    shown = await stage.session.current_qr(1)
+    assert (shown.text, shown.seq) == ("https://wa.me/x", 1)
+    assert 55 < shown.left_s() <= 60
+    await stage.play(say.QrShown(text="two"))
+    assert (await stage.session.current_qr(1)).left_s() <= 20
+    await stage.play(
+        say.PairingEnded(outcome="success"), say.Paired(jid="1:2@s.whatsapp.net"), say.Offline(), say.Online()
+    )
+    assert (stage.session.state, stage.session.reason) == (S.AUTHENTICATED, R.ONLINE)
+    with pytest.raises(SessionAlreadyAuthenticated):
+        await stage.session.current_qr(1)
+    told = await stage.told()
+    assert [event.type for event in told] == [
+        "session.state", "session.state", "session.qr", "session.qr", "session.state", "session.paired", "session.state",
+    ]  # fmt: skip
+    assert [event.seq for event in told] == list(range(1, 8))
+    assert [event.data["reason"] for event in told if event.type == "session.state"] == [
+        "connecting", "pairing", "paired", "online",
+    ]  # fmt: skip
+    assert told[5].data == {"jid": "4915100000001@s.whatsapp.net", "lid": "777@lid"}
+    assert told[-1].jid == "4915100000001@s.whatsapp.net"
+    assert told[-1].metadata == {"team": "x"}
+
+
+async def test_qr_codes_that_run_out(stage: Stage) -> None:
+    await stage.session.start(connect=True)
+    await stage.play(QR, say.PairingEnded(outcome="timeout"))
+    assert (stage.session.state, stage.session.reason) == (S.DISCONNECTED, R.PAIRING_EXPIRED)
+    await asyncio.sleep(0)
+    assert stage.engine.calls == ["start", "stop"]
+
+
+async def test_the_time_for_pairing_ends(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stage.session, "_pairing_timeout_s", 0.01)
+    await stage.session.start(connect=True)
+    await stage.play(QR)
+    await stage.next_timer()
+    assert (stage.session.state, stage.session.reason) == (S.DISCONNECTED, R.PAIRING_EXPIRED)
+
+
+@pytest.mark.parametrize(
+    ("events", "constant"),
+    [
+        ([], "SILENT_START_S"),
+        ([QR, say.PairingEnded(outcome="success"), say.Paired(jid="1:2@s.whatsapp.net")], "LOGIN_AFTER_PAIRING_S"),
+        ([QR, say.Offline()], "LOGIN_AFTER_PAIRING_S"),
+        ([say.Online(), say.Offline()], "OFFLINE_MAX_S"),
+    ],
+)
+async def test_silences_end_the_process(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, events: list[say.EngineEvent], constant: str
+) -> None:
+    monkeypatch.setattr(module, constant, 0.01)
+    monkeypatch.setattr(module, "IDENTITY_AGAIN_S", 100)
+    await stage.session.start(connect=True)
+    await stage.play(*events)
+    with pytest.raises(WorkerEnd) as end:
+        await stage.next_timer()
+    assert end.value.code is WorkerExit.ENGINE_ENDED
+
+
+async def test_a_timer_set_anew_has_no_old_say(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    await online(stage)
+    await stage.play(say.Offline(), TimeUp("offline"))
+    assert (stage.session.state, stage.session.reason) == (S.CONNECTING, R.NETWORK)
+
+
+async def test_reconnecting_by_itself_is_counted(stage: Stage) -> None:
+    await online(stage)
+    await stage.play(say.Offline(), say.Online())
+    assert stage.session.state is S.AUTHENTICATED
+    assert stage.session.tally.reconnects == 1
+
+
+async def test_the_engine_ending_ends_the_process(stage: Stage) -> None:
+    await online(stage)
+    with pytest.raises(WorkerEnd) as end:
+        await stage.play(say.EngineEnded(error="required field not set", connected_once=True))
+    assert end.value.code is WorkerExit.ENGINE_ENDED
+    assert "required field" in end.value.message
+
+
+async def test_never_reaching_whatsapp_waits_longer_from_process_to_process(stage: Stage) -> None:
+    pauses = []
+    for failures in (0, 1, 2, 9):
+        stage.session._engine_gone = False  # what a fresh process begins with
+        await stage.store.put_meta("connect_failures", str(failures))
+        await stage.session._enter(S.DISCONNECTED, R.STOPPED)
+        await stage.session.start(connect=True)
+        await stage.play(say.EngineEnded(error="dial tcp: refused", connected_once=False))
+        assert (stage.session.state, stage.session.reason) == (S.DISCONNECTED, R.NETWORK)
+        timer = stage.session._timers["retry"]
+        pauses.append(timer.when() - asyncio.get_running_loop().time())
+    assert 8.5 < pauses[0] < 11.5
+    assert 17 < pauses[1] < 22.5
+    assert 35 < pauses[2] < 45
+    assert 53 < pauses[3] < 67
+    assert await stage.store.get_meta("connect_failures") == "10"
+
+
+async def test_getting_through_forgets_the_failures(stage: Stage) -> None:
+    await stage.store.put_meta("connect_failures", "5")
+    await online(stage)
+    assert await stage.store.get_meta("connect_failures") == "0"
+
+
+@pytest.mark.parametrize("event", [QR, say.Online(), say.Offline(), say.Paired(jid="1:2@s.whatsapp.net")])
+async def test_nothing_moves_a_session_whose_engine_is_gone(stage: Stage, event: say.EngineEvent) -> None:
+    await stage.session.start(connect=True)
+    await stage.play(say.EngineEnded(error="dial tcp: refused", connected_once=False), event)
+    assert (stage.session.state, stage.session.reason) == (S.DISCONNECTED, R.NETWORK)
+    assert "retry" in stage.session._timers
+
+
+async def test_messages_are_recorded_and_counted(stage: Stage) -> None:
+    await online(stage)
+    await stage.arrive(incoming("one"))
+    await stage.arrive(incoming("one"))
+    await stage.arrive(b"null")
+    told = [event for event in await stage.told() if event.type == "message"]
+    assert [event.data["text"] for event in told] == ["one"]
+    assert stage.session.tally.messages_in == 1
+    assert await stage.store.leftovers() == []
+
+
+async def test_what_cannot_be_understood_is_kept_and_stops_nobody(stage: Stage) -> None:
+    await online(stage)
+    await stage.arrive(b"{}")
+    await stage.arrive(incoming("after"))
+    assert stage.session.tally.messages_in == 1
+    assert "could not be understood" in (stage.session.tally.last_error or "")
+    with stage.store.database.reading() as db:
+        rows = db.execute("SELECT error FROM inbox").fetchall()
+    assert len(rows) == 1
+    assert "ValidationError" in rows[0]["error"]
+
+
+async def test_leftovers_of_a_killed_worker_come_first(stage: Stage) -> None:
+    await asyncio.to_thread(stage.store.journal, 17, msgspec.json.encode(incoming("left over")))
+    await stage.session.start(connect=True)
+    told = await stage.told()
+    assert [event.type for event in told] == ["message", "session.state"]
+
+
+async def test_sending_records_the_message(stage: Stage) -> None:
+    await online(stage)
+    await stage.session.send(text_to("4915100000002@s.whatsapp.net", "out"))
+    stage.engine.refusal = WhatsAppRejected("no")
+    with pytest.raises(WhatsAppRejected):
+        await stage.session.send(text_to("4915100000002@s.whatsapp.net", "refused"))
+    told = [event.data for event in await stage.told() if event.type == "message"]
+    assert [(item["text"], item["from_me"]) for item in told] == [("out", True)]
+    assert stage.session.tally.messages_out == 1
+
+
+async def test_a_late_send_is_recorded(stage: Stage) -> None:
+    await online(stage)
+    sent = await stage.engine.send(text_to("1@lid", "late"))
+    await stage.play(say.SentLate(outgoing=text_to("4915100000002@s.whatsapp.net", "late"), sent=sent))
+    assert (await stage.told())[-1].data["text"] == "late"
+
+
+async def test_logout_asked_for(stage: Stage) -> None:
+    await online(stage)
+    await stage.session.log_out()
+    assert (stage.session.state, stage.session.reason) == (S.DISCONNECTED, R.LOGGED_OUT)
+    assert "log_out" in stage.engine.calls
+    with pytest.raises(DomainError):
+        await stage.session.log_out()
+
+
+async def test_without_a_connection(stage: Stage) -> None:
+    await stage.session.start(connect=False)
+    assert (stage.session.state, stage.session.reason) == (S.DISCONNECTED, R.STOPPED)
+    assert stage.engine.calls == []
+    with pytest.raises(IllegalAction):
+        await stage.session.current_qr(1)
+
+
+async def test_the_socket_watch(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SOCKET_CHECK_S", 0.0)
+    await online(stage)
+    stage.engine.connected = False
+    with pytest.raises(WorkerEnd) as end:
+        await asyncio.wait_for(stage.session.watch(), 5)
+    assert end.value.code is WorkerExit.ENGINE_ENDED
+
+
+async def test_an_engine_that_cannot_be_asked_is_no_dead_socket(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SOCKET_CHECK_S", 0.0)
+    await online(stage)
+    stage.engine.connected = None
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(stage.session.watch(), 0.05)
+
+
+EVENTS: Any = st.sampled_from(
+    [
+        QR, say.PairingEnded(outcome="success"), say.PairingEnded(outcome="timeout"), say.PairingEnded(outcome="err-x"),
+        say.Paired(jid="1:2@s.whatsapp.net"), say.PairingRefused(error="x"), say.Online(), say.Offline(),
+        say.LoggedOut(on_connect=True, detail="x"), say.Replaced(), say.Banned(code="x", seconds=0), say.Outdated(),
+        say.Refused(detail="x"), say.Trouble(detail="x"), say.EngineEnded(error=None, connected_once=True),
+        say.EngineEnded(error="x", connected_once=False), TimeUp("qr"), TimeUp("login"), TimeUp("retry"),
+    ]
+)  # fmt: skip
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(events=st.lists(EVENTS, max_size=12))
+def test_no_order_of_events_breaks_the_chart(
+    tmp_path_factory: pytest.TempPathFactory, events: list[say.EngineEvent]
+) -> None:
+    asyncio.run(_play_any(tmp_path_factory.mktemp("s"), events))
+
+
+async def _play_any(folder: Path, events: list[say.EngineEvent]) -> None:
+    """Whatever comes in whatever order: the process may end, but the chart holds, and each change is told exactly once."""
+    store = await asyncio.to_thread(SessionStore, folder, session_id="alpha", metadata={})
+    stage = Stage(store, ScriptedRedis())
+    try:
+        await stage.session.start(connect=True)
+        for event in events:
+            if not await stage.survives(event):
+                break
+        told = [event.data for event in await stage.told() if event.type == "session.state"]
+        state = "disconnected"
+        for data in told:
+            assert data["old"] == state
+            assert data["new"] == state or S(data["new"]) in TRANSITIONS[S(state)]
+            state = data["new"]
+        assert state == stage.session.state
+        assert stage.session.qr is None or stage.session.state is S.CONNECTED
+    finally:
+        await stage.session.leave()
+        await asyncio.to_thread(store.close)

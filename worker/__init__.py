@@ -1,0 +1,1 @@
+"""One WhatsApp session in one process."""

@@ -1,0 +1,105 @@
+"""The worker's aiohttp application and the port it listens on."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from typing import TYPE_CHECKING, Final
+
+from aiohttp import web
+
+from ecosystem.contract.exitcodes import WorkerExit
+from ecosystem.contract.worker import MediaLimits
+from ecosystem.web import AccessLogger, install
+from worker.api import (
+    about,
+    calls,
+    chats,
+    edge,
+    events,
+    groups,
+    health,
+    messages,
+    newsletters,
+    outbound,
+    send,
+    sendmedia,
+    users,
+)
+from worker.api import access as access_routes
+from worker.api import app as app_routes
+from worker.api.access import ACCESS, Access, guard
+from worker.ending import WorkerEnd
+from worker.media.files import MediaFolder
+from worker.media.scratch import Scratch
+from worker.sending import Sending
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from ecosystem.contract.heartbeat import Heartbeat
+    from worker.session import Session
+    from worker.store.session_store import SessionStore
+
+BODY_MAX_BYTES: Final = 1 << 20
+SCRATCH_FOLDER: Final = "tmp"
+MEDIA_FOLDER: Final = "media"
+_BACKLOG: Final = 64
+
+ROUTES: Final[edge.Routes] = (
+    *access_routes.ROUTES,
+    *health.ROUTES, *app_routes.ROUTES, *send.ROUTES, *messages.ROUTES, *chats.ROUTES, *events.ROUTES, *about.ROUTES,
+    *users.ROUTES, *groups.ROUTES, *newsletters.ROUTES, *calls.ROUTES,
+)  # fmt: skip
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket, made before the engine starts. Raises WorkerEnd: PORT_BUSY, or BAD_SPEC for an impossible address."""
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)[0][0]
+    except (socket.gaierror, OverflowError, UnicodeError) as error:
+        raise WorkerEnd(WorkerExit.BAD_SPEC, f"host: {host}: {error}") from error
+    found = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        found.setblocking(False)
+        found.bind((host, port))
+        found.listen(_BACKLOG)
+    except OSError as error:
+        found.close()
+        if error.errno in (errno.EADDRINUSE, errno.EACCES):
+            raise WorkerEnd(WorkerExit.PORT_BUSY, f"port {port} on {host} is taken: {error.strerror}") from error
+        raise WorkerEnd(WorkerExit.BAD_SPEC, f"cannot listen on {host}:{port}: {error.strerror}") from error
+    return found
+
+
+def build(
+    session: Session,
+    store: SessionStore,
+    *,
+    snapshot: Callable[[], Heartbeat],
+    access: Access,
+    folder: Path,
+    limits: MediaLimits | None = None,
+) -> web.Application:
+    """The application with every route. `folder` is the session's own: files wait in its `tmp` while they are sent."""
+    app = web.Application(client_max_size=BODY_MAX_BYTES)
+    install(app, render=edge.failure)
+    app.middlewares.append(guard(access))
+    app[ACCESS] = access
+    app[edge.SESSION], app[edge.STORE], app[edge.SNAPSHOT] = session, store, snapshot
+    app[outbound.SENDING] = Sending(session, store)
+    app[messages.FILES] = MediaFolder(folder / MEDIA_FOLDER)
+    app[sendmedia.SCRATCH], app[sendmedia.LIMITS] = Scratch(folder / SCRATCH_FOLDER), limits or MediaLimits()
+    for method, path, handler in ROUTES:
+        app.router.add_route(method, path, handler)
+    return app
+
+
+async def serve(app: web.Application, listener: socket.socket) -> web.AppRunner:
+    """Starts answering; `cleanup()` of the result stops it."""
+    runner = web.AppRunner(app, handle_signals=False, access_log_class=AccessLogger, shutdown_timeout=1.0)
+    await runner.setup()
+    await web.SockSite(runner, listener, backlog=_BACKLOG).start()
+    return runner

@@ -1,0 +1,1 @@
+"""The WhatsApp engine behind a protocol of our own words."""

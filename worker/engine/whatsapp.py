@@ -1,0 +1,450 @@
+"""The real engine: whatsmeow, through neonize's Go library. The only module that runs it.
+
+Its traps, and where they are met: nothing may be called before there is a client (`_ready`); calls block threads, sends up to
+75 seconds (own executors, one for sends); an exception in a callback would vanish (`_guard`); what arrives is acknowledged to
+WhatsApp before anybody sees it, so it is journaled in the library's own thread, which waits for that (`_on_event`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import hashlib
+import logging
+import os
+import re
+import sqlite3
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, TypeVar
+
+from google.protobuf.message import DecodeError
+
+from ecosystem.contract.errors import DomainError, PairingNotReady, SessionNotAuthenticated, WhatsAppTimeout
+from ecosystem.contract.events import MessageReceived
+from ecosystem.contract.happenings import PollVoted
+from worker.engine import golib, notices, translate
+from worker.engine import protocol as say
+from worker.engine.binding import Binding
+from worker.engine.failures import understand
+from worker.engine.history import Past
+from worker.engine.natives import companion, neonize
+from worker.engine.operations import polls
+from worker.engine.operations.media import TRANSFERS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from ecosystem.contract.events import EventData
+
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+go_log = logging.getLogger("whatsmeow")
+
+CALL_TIMEOUT_S: Final = 20.0
+LOOKUP_TIMEOUT_S: Final = 2.0
+OPERATION_TIMEOUT_S: Final = 40.0
+OPERATIONS_MAX: Final = 3
+TRANSFER_TIMEOUT_S: Final = 600.0
+TRANSFERS_MAX: Final = 2
+"""Files to and from the media host: the library holds each one in memory."""
+SEND_TIMEOUT_S: Final = 30.0
+"""After this a send is answered with whatsapp_timeout; the library may hold on to it up to 75 s and still succeed."""
+SEND_QUEUE_TIMEOUT_S: Final = 45.0
+_BUSY_TIMEOUT_S: Final = 5.0
+_CHROME: Final = 1
+_JOURNALED: Final = frozenset({*translate.JOURNALED, *notices.JOURNALED, notices.HISTORY})
+_KNOWN_MAX: Final = 20_000
+_LONG_NUMBER: Final = re.compile(r"\d{7,}")
+
+
+class WhatsAppEngine:
+    """An Engine; see worker.engine.protocol. `journal` keeps an event durably and is called in a thread of the library."""
+
+    def __init__(
+        self,
+        database: Path,
+        *,
+        journal: Callable[[int, bytes], say.Arrival],
+        device_name: str,
+        proxy_url: str | None = None,
+        known: Mapping[str, str] | None = None,
+    ) -> None:
+        self._database = database
+        self._journal = journal
+        self._device_name = device_name
+        self._proxy_url = proxy_url
+        self._known = dict(known or {})
+        self._calls = ThreadPoolExecutor(max_workers=2, thread_name_prefix="call")
+        self._transfers = ThreadPoolExecutor(max_workers=TRANSFERS_MAX, thread_name_prefix="transfer")
+        self._operations = ThreadPoolExecutor(max_workers=OPERATIONS_MAX, thread_name_prefix="operation")
+        self._sender = ThreadPoolExecutor(max_workers=1, thread_name_prefix="send")
+        self._turn = asyncio.Lock()
+        self._sends_waiting = 0
+        self._sending_key: str | None = None
+        self._binding: Binding | None = None
+        self._tell: Callable[[say.EngineEvent], None] = lambda _: None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._ready = False
+        self._pairing = False
+        self._was_online = False
+        self._stopping = False
+
+    def __repr__(self) -> str:
+        return f"<WhatsAppEngine {self._database} {'ready' if self._ready else 'not ready'}>"
+
+    # --- life --------------------------------------------------------------------------------
+
+    def start(self, tell: Callable[[say.EngineEvent], None]) -> None:
+        """See Engine. Raises GoLibraryError."""
+        self._loop = asyncio.get_running_loop()
+        self._tell = tell
+        self._binding = Binding(golib.start(os.environ), "session")
+        # A daemon thread of its own: while a QR code is shown the library never gives it back.
+        threading.Thread(target=self._run, name="whatsapp", daemon=True).start()
+
+    def _run(self) -> None:
+        binding = self._binding
+        if binding is None:
+            raise RuntimeError("start() was not called")
+        properties = companion.DeviceProps(os=self._device_name, platformType=_CHROME).SerializeToString()
+        try:
+            error = binding.run(
+                database=str(self._database),
+                properties=properties,
+                codes=bytes([*_JOURNALED, *notices.PASSING, *translate.LIFECYCLE]),
+                log_level="DEBUG" if go_log.isEnabledFor(logging.DEBUG) else "WARN",
+                proxy=self._proxy_url,
+                on_qr=self._guard(self._on_qr),
+                on_login=self._guard(self._on_login),
+                on_event=self._on_event,
+                on_log=self._guard(_on_log),
+            )
+        except Exception as failure:
+            log.exception("engine_failed")
+            error = repr(failure)
+        self._ready = False
+        self._post(say.EngineEnded(error=error or None, connected_once=self._was_online))
+
+    def _post(self, event: say.EngineEvent) -> None:
+        """From any thread into the loop, keeping order."""
+        loop = self._loop
+        if loop is None or loop.is_closed():
+            return
+        try:
+            loop.call_soon_threadsafe(self._tell, event)
+        except RuntimeError:
+            log.debug("engine_event_after_end")  # the loop closed just now: the process is ending
+
+    def _guard(self, callback: Callable[[T], None]) -> Callable[[T], None]:
+        def guarded(value: T) -> None:
+            try:
+                callback(value)
+            except Exception as failure:
+                log.exception("engine_callback_failed")
+                self._post(say.Trouble(detail=f"callback failed: {failure!r}"))
+
+        return guarded
+
+    def _on_qr(self, text: str) -> None:
+        self._ready = self._pairing = True
+        self._post(say.QrShown(text=text))
+
+    def _on_login(self, outcome: str) -> None:
+        self._pairing = False
+        self._post(say.PairingEnded(outcome=outcome))
+
+    def _on_event(self, code: int, body: bytes) -> None:
+        """In the library's thread, one after the other: it waits while an arrival goes to the disk."""
+        try:
+            if code in _JOURNALED:
+                self._post(say.Arrived(arrival=self._journal(code, body)))
+            elif code in notices.PASSING:
+                self._post(say.Arrived(arrival=say.Passing(code=code, body=body)))
+            elif code in translate.LIFECYCLE:
+                kind, function = translate.LIFECYCLE[code]
+                event = function(kind.FromString(body))
+                if isinstance(event, say.Online):
+                    self._ready = self._was_online = True
+                self._post(event)
+        except Exception as failure:
+            log.exception("engine_event_failed", extra={"code": code})
+            self._post(say.Trouble(detail=f"event {code} failed: {failure!r}"))
+
+    async def stop(self, timeout: float) -> None:
+        """See Engine. While the library connects it holds a lock that stop waits for: then the process just ends."""
+        binding, loop = self._binding, self._loop
+        if binding is None or loop is None or not self._ready or self._stopping:
+            return
+        self._stopping = True
+        done = asyncio.Event()
+
+        def work() -> None:
+            try:
+                binding.stop()
+            finally:
+                try:
+                    loop.call_soon_threadsafe(done.set)
+                except RuntimeError:
+                    log.debug("engine_stopped_after_end")
+
+        # Not in an executor: all its threads may hang in calls.
+        threading.Thread(target=work, name="stop", daemon=True).start()
+        try:
+            async with asyncio.timeout(timeout):
+                await done.wait()
+        except TimeoutError:
+            log.warning("engine_stop_timed_out")
+
+    # --- calls ---------------------------------------------------------------------------------
+
+    async def _call(self, function: Callable[[Binding], T], *, timeout: float = CALL_TIMEOUT_S) -> T:
+        """Raises SessionNotAuthenticated before there is a client, WhatsAppTimeout."""
+        binding = self._binding
+        if binding is None or not self._ready or self._stopping:
+            raise SessionNotAuthenticated
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(timeout):
+                return await loop.run_in_executor(self._calls, function, binding)
+        except TimeoutError:
+            raise WhatsAppTimeout from None
+
+    async def do(self, operation: Callable[Concatenate[say.Client, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """See Engine. Threads of their own: an operation without an answer holds one for 75 seconds."""
+        binding = self._binding
+        if binding is None or not self._was_online or self._stopping:
+            raise SessionNotAuthenticated
+        slow = operation in TRANSFERS
+        work = asyncio.get_running_loop().run_in_executor(
+            self._transfers if slow else self._operations, functools.partial(operation, binding, *args, **kwargs)
+        )
+        try:
+            async with asyncio.timeout(TRANSFER_TIMEOUT_S if slow else OPERATION_TIMEOUT_S):
+                return await work
+        except TimeoutError:
+            raise WhatsAppTimeout("WhatsApp has not answered; it may still have been done") from None
+
+    async def identify(self) -> say.Identity:
+        """See Engine."""
+        device = neonize.Device.FromString(await self._call(lambda binding: binding.me()))
+        jid, lid = translate.full(device.JID), translate.full(device.LID)
+        plain, plain_lid = translate.bare(device.JID), translate.bare(device.LID)
+        if plain and plain_lid:
+            self._learn(plain, plain_lid)
+        return say.Identity(jid=jid, lid=lid, push_name=device.PushName or None)
+
+    async def is_connected(self) -> bool | None:
+        """See Engine."""
+        try:
+            return await self._call(lambda binding: binding.is_connected(), timeout=25.0)
+        except DomainError:
+            return None
+
+    async def pair_phone(self, phone: str) -> str:
+        """See Engine. WhatsApp checks the shown name: a browser and a system it knows."""
+        if not self._pairing:
+            raise PairingNotReady
+        parameters = neonize.PairPhoneParams(
+            phone=phone, showPushNotification=True, clientType=_CHROME, clientDisplayName="Chrome (Linux)"
+        ).SerializeToString()
+        answer = neonize.PairPhoneReturnFunction.FromString(
+            await self._call(lambda binding: binding.pair_phone(parameters))
+        )
+        if answer.Error:
+            raise understand(answer.Error)
+        return str(answer.Code)
+
+    async def log_out(self) -> None:
+        """See Engine. The library reports no event for it."""
+        error = await self._call(lambda binding: binding.log_out())
+        if error:
+            raise understand(error)
+
+    # --- arrivals -------------------------------------------------------------------------------
+
+    async def read(self, arrival: say.Arrival) -> EventData | None:
+        """See Engine."""
+        notice = arrival.code in notices.PEOPLE
+        table = notices.ALL if notice else translate.JOURNALED
+        entry = table.get(arrival.code)
+        if entry is None:
+            raise ValueError(f"event type {arrival.code} is not known")
+        kind, function = entry
+        try:
+            native = kind.FromString(arrival.body)
+        except DecodeError as error:
+            raise ValueError(f"event type {arrival.code} cannot be decoded: {error}") from error
+        if notice:
+            return function(native, await self.other_addresses(notices.people(arrival.code, native)))
+        self._learn_from(arrival.code, native)
+        data = function(native, await self.other_addresses(translate.lonely(arrival.code, native)))
+        if isinstance(data, MessageReceived) and data.kind == "poll_vote" and data.quoted_id:
+            return await self._read_vote(arrival.body, data, data.quoted_id)
+        return data
+
+    async def _read_vote(self, body: bytes, data: MessageReceived, poll_id: str) -> EventData:
+        """The vote, or only that there was one where the poll's secret is not known."""
+        try:
+            hashes = await self._call(lambda binding: polls.decrypt_vote(binding, body), timeout=LOOKUP_TIMEOUT_S)
+        except DomainError as error:
+            log.info("poll_vote_unreadable", extra={"error": error.code})
+            return data
+        return PollVoted(
+            poll_id=poll_id,
+            chat=data.chat,
+            chat_lid=data.chat_lid,
+            voter=data.sender,
+            from_me=data.from_me,
+            options=[None] * len(hashes),
+            hashes=hashes,
+            timestamp=data.timestamp,
+        )
+
+    def past(self, arrival: say.Arrival) -> Past | None:
+        """See Engine."""
+        return Past(arrival.body, self._known) if arrival.code == notices.HISTORY else None
+
+    def content(self, arrival: say.Arrival) -> bytes | None:
+        """See Engine."""
+        if arrival.code != translate.MESSAGE:
+            return None
+        try:
+            return translate.kept_content(neonize.Message.FromString(arrival.body).Message)
+        except DecodeError as error:
+            raise ValueError(f"event type {arrival.code} cannot be decoded: {error}") from error
+
+    async def other_addresses(self, jids: set[str]) -> Mapping[str, str]:
+        """See Engine."""
+        for jid in jids - self._known.keys():
+            try:
+                await self._look_up(jid)
+            except (DomainError, DecodeError) as error:
+                log.debug("engine_address_unknown", extra={"error": str(error)})
+        return self._known
+
+    async def _look_up(self, jid: str) -> None:
+        native = translate.native_jid(jid).SerializeToString()
+        to_lid = jid.endswith("@s.whatsapp.net")
+        answer = neonize.GetJIDFromStoreReturnFunction.FromString(
+            await self._call(
+                lambda binding: binding.lid_of(native) if to_lid else binding.phone_of(native),
+                timeout=LOOKUP_TIMEOUT_S,
+            )
+        )
+        other = translate.bare(answer.Jid)
+        if other is not None and other.rpartition("@")[0]:
+            self._learn(jid, other)
+
+    def _learn_from(self, code: int, native: Any) -> None:
+        source = native.MessageSource if code == 18 else native.Info.MessageSource
+        pairs = [(source.Sender, source.SenderAlt)]
+        if source.IsFromMe:
+            pairs.append((source.Chat, source.RecipientAlt))
+        for one, other in pairs:
+            first, second = translate.bare(one), translate.bare(other)
+            if first and second and translate.is_user(first) and translate.is_user(second):
+                self._learn(first, second)
+
+    def _learn(self, first: str, second: str) -> None:
+        if len(self._known) > _KNOWN_MAX:
+            self._known.clear()
+        self._known[first], self._known[second] = second, first
+
+    # --- sends ----------------------------------------------------------------------------------
+
+    def sends_waiting(self) -> int:
+        """See Engine."""
+        return self._sends_waiting
+
+    async def send(self, outgoing: say.Outgoing) -> say.Sent:
+        """See Engine. The library sends one at a time anyway; waiting here keeps its threads free and the wait bounded."""
+        binding = self._binding
+        if binding is None or not self._ready or self._stopping:
+            raise SessionNotAuthenticated
+        self._sends_waiting += 1
+        try:
+            await self._take_turn()
+            return await self._send(binding, outgoing)
+        finally:
+            self._sends_waiting -= 1
+
+    async def find_sent(self, secret: bytes) -> str | None:
+        """See Engine. In the library's own table of secrets, into which it puts one before the message leaves (its send.go)."""
+        return await asyncio.get_running_loop().run_in_executor(self._calls, _message_with, self._database, secret)
+
+    async def _take_turn(self) -> None:
+        try:
+            async with asyncio.timeout(SEND_QUEUE_TIMEOUT_S):
+                await self._turn.acquire()
+        except TimeoutError:
+            raise WhatsAppTimeout(
+                "earlier messages are still waiting for WhatsApp's answer; this one was not sent", hint="send it again"
+            ) from None
+
+    async def _send(self, binding: Binding, outgoing: say.Outgoing) -> say.Sent:
+        """Has the turn. It ends when the library comes back, not when the caller stops waiting."""
+        to = translate.native_jid(outgoing.to).SerializeToString()
+        work = asyncio.get_running_loop().run_in_executor(self._sender, binding.send, to, outgoing.content)
+        self._sending_key = outgoing.key
+        work.add_done_callback(self._sent_or_not)
+        try:
+            async with asyncio.timeout(SEND_TIMEOUT_S):
+                return _sent(await asyncio.shield(work))
+        except (TimeoutError, asyncio.CancelledError) as error:
+            work.add_done_callback(lambda done: self._came_late(outgoing, done))
+            if isinstance(error, asyncio.CancelledError):
+                raise
+            raise WhatsAppTimeout(
+                "WhatsApp has not confirmed the message yet; it may still go out",
+                hint="look for it in the chat's messages before sending it again",
+            ) from None
+
+    def _sent_or_not(self, _: asyncio.Future[bytes]) -> None:
+        self._sending_key = None
+        self._turn.release()
+
+    def is_sending(self, key: str) -> bool:
+        """See Engine."""
+        return self._sending_key == key
+
+    def _came_late(self, outgoing: say.Outgoing, done: asyncio.Future[bytes]) -> None:
+        try:
+            sent = _sent(done.result())
+        except Exception as error:
+            log.info("engine_late_send_failed", extra={"error": str(error)})
+            if not isinstance(error, WhatsAppTimeout):
+                self._tell(say.LostLate(outgoing=outgoing))
+            return
+        self._tell(say.SentLate(outgoing=outgoing, sent=sent))
+
+
+def _message_with(database: Path, secret: bytes) -> str | None:
+    with contextlib.closing(sqlite3.connect(database, timeout=_BUSY_TIMEOUT_S)) as db:
+        db.execute("PRAGMA query_only = ON")
+        row = db.execute("SELECT message_id FROM whatsmeow_message_secrets WHERE key = ?", (secret,)).fetchone()
+    return str(row[0]) if row else None
+
+
+def _sent(data: bytes) -> say.Sent:
+    answer = neonize.SendMessageReturnFunction.FromString(data)
+    if answer.Error:
+        raise understand(answer.Error)
+    return say.Sent(message_id=answer.SendResponse.ID, timestamp=translate.moment(answer.SendResponse.Timestamp))
+
+
+def _on_log(data: bytes) -> None:
+    """The library's log lines; numbers of people are hashed, unless everything is wanted."""
+    entry = neonize.LogEntry.FromString(data)
+    level = {"DEBUG": logging.DEBUG, "INFO": logging.DEBUG, "WARN": logging.INFO, "ERROR": logging.WARNING}
+    text = entry.Message if go_log.isEnabledFor(logging.DEBUG) else _LONG_NUMBER.sub(_hashed, entry.Message)
+    go_log.log(level.get(entry.Level, logging.INFO), "whatsmeow", extra={"part": entry.Name, "text": text})
+
+
+def _hashed(match: re.Match[str]) -> str:
+    return "#" + hashlib.sha256(match[0].encode()).hexdigest()[:8]
