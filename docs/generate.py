@@ -15,9 +15,9 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
-from ecosystem import settings as settings_module
 from ecosystem.contract.errors import EXIT_CODE, HTTP_STATUS, RETRYABLE, DomainError, ErrorKind, all_errors
 from ecosystem.settings import ALIASES, HINTS, IGNORED, SECRET_FIELDS, Settings
+from ecosystem.settings import fields as fields_module
 
 DOCS: Final = Path(__file__).parent
 _MARK: Final = "<!-- Written by docs/generate.py; `make docs` renews it. -->"
@@ -108,7 +108,7 @@ def settings_page() -> str:
 
 def _sections() -> list[tuple[str, list[tuple[str, str]]]]:
     """The fields with the docstring below each, under the `# --- title` comments of the class."""
-    source = inspect.getsource(settings_module)
+    source = inspect.getsource(fields_module)
     body = next(n for n in ast.parse(source).body if isinstance(n, ast.ClassDef) and n.name == "Settings").body
     titles = {
         number: line.strip().removeprefix("# --- ")

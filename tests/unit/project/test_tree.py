@@ -52,7 +52,7 @@ def python_files() -> list[Path]:
 
 def test_the_scan_sees_the_project() -> None:
     names = {str(path) for path, _ in texts()}
-    assert {"README.md", "pyproject.toml", "Makefile", "ecosystem/settings.py", "requirements.lock"} <= names
+    assert {"README.md", "pyproject.toml", "Makefile", "ecosystem/home.py", "requirements.lock"} <= names
     assert len(python_files()) > 40
 
 
