@@ -5,10 +5,8 @@ from __future__ import annotations
 import http.client
 import json
 import os
-import random
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -20,6 +18,7 @@ import psutil
 import redis
 
 from ecosystem.home import Home
+from tests.support.ports import free_ports
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -56,25 +55,6 @@ def until(what: str, probe: Callable[[], T | bool | None], timeout: float = 30, 
         time.sleep(pause)
 
 
-def free_block(width: int) -> int:
-    """First of `width` ports nobody listens on, below the kernel's ephemeral range."""
-    for _ in range(200):
-        start = random.randrange(12000, 30000 - width)  # noqa: S311 -- no secret
-        if all(_is_free(port) for port in range(start, start + width)):
-            return start
-    raise AssertionError("no free block of ports")
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
-
-
 class Instance:
     """One installation in a folder and ports of its own. Use as a context manager: leaving it removes everything."""
 
@@ -85,11 +65,13 @@ class Instance:
         self.home = Home(self.root / "home")
         self.sandbox = sandbox
         room = {"MAX_SESSIONS": str(MAX_SESSIONS), "SPARE_PORTS": str(SPARE_PORTS), **settings}
-        self.port = free_block(1 + int(room["MAX_SESSIONS"]) + int(room["SPARE_PORTS"]))
+        workers = int(room["MAX_SESSIONS"]) + int(room["SPARE_PORTS"])
+        self.port = free_ports(2 + workers)
         self.settings: dict[str, str] = {
             "ZAPVISOR_HOME": str(self.home.root),
             "PORT": str(self.port),
             "BASE_PORT": str(self.port + 1),
+            "SANDBOX_PORT": str(self.port + 1 + workers),
             **room,
         }
 

@@ -13,7 +13,8 @@ import pytest
 from ecosystem.contract.errors import EXIT_CODE, ErrorKind
 from tests.e2e.conftest import ALPHA, BETA
 from tests.e2e.instance import Instance, until
-from tests.support.tcp_services import DATABASE, HOST, USER, Authority, TcpServices, TlsTerminator, free_port
+from tests.support.ports import free_ports
+from tests.support.tcp_services import DATABASE, HOST, USER, Authority, TcpServices, TlsTerminator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -193,7 +194,7 @@ def test_a_wrong_password_of_redis_is_said_at_once(services: TcpServices) -> Non
 
 
 def test_a_server_that_is_not_there_is_said_before_the_start_times_out(services: TcpServices) -> None:
-    nowhere = free_port()
+    nowhere = free_ports()
     refused(
         plain(services, port=nowhere),
         field="DATABASE_URL",

@@ -11,8 +11,8 @@ from yarl import URL
 
 from ecosystem.settings import Settings, check
 from orchestrator.main import Orchestrator
+from tests.support.ports import free_ports
 from tests.support.scripted_processes import ScriptedProcessManager
-from tests.support.supervised import free_ports
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping

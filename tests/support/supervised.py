@@ -6,7 +6,6 @@ import contextlib
 import fcntl
 import json
 import os
-import random
 import shutil
 import signal
 import socket
@@ -26,6 +25,7 @@ from ecosystem.settings import Settings, save
 from ecosystem.supervisord import config
 from ecosystem.supervisord.client import SupervisordClient
 from ecosystem.supervisord.members import Members
+from tests.support.ports import free_ports
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,20 +46,6 @@ def until(what: str, probe: Callable[[], T | None], timeout: float = 15, pause: 
             return got
         assert time.monotonic() < end, f"not within {timeout:g} s: {what}; last seen: {got!r}"
         time.sleep(pause)
-
-
-def free_ports(width: int) -> int:
-    """First of `width` free ports below the kernel's ephemeral range."""
-    for _ in range(200):
-        start = random.randrange(10_000, 30_000 - width)  # noqa: S311 -- no secret
-        with contextlib.ExitStack() as stack:
-            try:
-                for port in range(start, start + width):
-                    stack.enter_context(socket.create_server(("127.0.0.1", port)))
-            except OSError:
-                continue
-        return start
-    raise AssertionError("no free ports")
 
 
 class Supervised:

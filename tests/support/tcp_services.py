@@ -13,7 +13,6 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import ssl
 import struct
 import subprocess
@@ -33,6 +32,7 @@ from cryptography.x509.oid import NameOID
 from ecosystem.services import account as accounts
 from ecosystem.services import postgres
 from ecosystem.settings import check
+from tests.support.ports import free_ports
 from tests.support.redis_process import binary as redis_binary
 
 if TYPE_CHECKING:
@@ -47,12 +47,6 @@ _SSL_REQUEST: Final = struct.pack("!II", 8, 80877103)
 _READY_S: Final = 30.0
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 class TcpServices:
     """Both servers, running. Use as a context manager: leaving it removes everything."""
 
@@ -62,8 +56,8 @@ class TcpServices:
         self.root.chmod(0o711)
         self.password = f"pg/{secrets.token_hex(12)}@%"
         self.redis_password = f"rd/{secrets.token_hex(12)}@%"
-        self.postgres_port = free_port()
-        self.redis_port = free_port()
+        self.postgres_port = free_ports()
+        self.redis_port = free_ports()
         self._running: list[subprocess.Popen[bytes]] = []
 
     def __enter__(self) -> Self:

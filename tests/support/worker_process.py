@@ -7,7 +7,6 @@ import contextlib
 import hashlib
 import os
 import signal
-import socket
 import sys
 import time
 from pathlib import Path
@@ -20,6 +19,7 @@ from ecosystem.contract import keys
 from ecosystem.contract.events import Event
 from ecosystem.contract.heartbeat import Heartbeat
 from ecosystem.contract.worker import WorkerSpec
+from tests.support.ports import free_ports
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -34,18 +34,6 @@ PLAIN: Final = ("-m", "worker")
 SCRIPTED: Final = ("-m", "tests.support.scripted_worker")
 
 
-def free_port() -> int:
-    """A port below the range outgoing connections take theirs from."""
-    for port in range(20_000 + os.getpid() % 5_000, 32_000):
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-    raise OSError("no free port")
-
-
 def make_spec(folder: Path, redis_url: str, **changes: Any) -> WorkerSpec:
     """A specification that works."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -54,7 +42,7 @@ def make_spec(folder: Path, redis_url: str, **changes: Any) -> WorkerSpec:
         generation=1,
         folder=str(folder),
         host="127.0.0.1",
-        port=free_port(),
+        port=free_ports(),
         redis_url=redis_url,
         redis_prefix="t",
         access_key_hashes=(KEY_HASH,),

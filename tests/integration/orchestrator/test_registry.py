@@ -18,7 +18,7 @@ from orchestrator.registry import leases, migrate, sessions
 from orchestrator.registry.database import Database
 from orchestrator.registry.leader import Leadership
 from orchestrator.registry.rows import Seen
-from tests.support.supervised import free_ports
+from tests.support.ports import free_ports
 
 if TYPE_CHECKING:
     from tests.support.postgres_server import PostgresServer

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import socket
 import sys
 from typing import TYPE_CHECKING, Any, Self
 
@@ -12,16 +11,11 @@ import aiohttp
 
 from ecosystem.sandbox import identity
 from tests.support.neonize_session import REPOSITORY, NeonizeSession
+from tests.support.ports import free_ports
 
 if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Program:
@@ -29,7 +23,7 @@ class Program:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.port = free_port()
+        self.port = free_ports()
         self.socket = folder / "c.sock"
         self.sessions: list[NeonizeSession] = []
         self._process: asyncio.subprocess.Process | None = None

@@ -11,7 +11,8 @@ import pytest
 from ecosystem.contract.errors import InvalidSettings, RedisDown, RegistryDown
 from ecosystem.services import external
 from ecosystem.settings import Settings
-from tests.support.tcp_services import DATABASE, HOST, USER, TcpServices, free_port
+from tests.support.ports import free_ports
+from tests.support.tcp_services import DATABASE, HOST, USER, TcpServices
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,7 +74,7 @@ def test_what_waiting_does_not_change_is_said_at_once(services: TcpServices) -> 
 
 
 def test_a_server_that_is_not_there_yet_is_waited_for(services: TcpServices) -> None:
-    nowhere = free_port()
+    nowhere = free_ports()
     settings = Settings(
         home="/nowhere",
         database_url=database_url(services, port=nowhere),

@@ -23,8 +23,9 @@ from ecosystem.services import account as accounts
 from ecosystem.settings import Settings, read_saved
 from ecosystem.supervisord.client import SupervisordClient
 from ecosystem.supervisord.members import Members
+from tests.support.ports import free_ports
 from tests.support.session_stand_in import __name__ as STAND_IN
-from tests.support.supervised import REPOSITORY, free_ports, until
+from tests.support.supervised import REPOSITORY, until
 
 if TYPE_CHECKING:
     import subprocess
