@@ -124,17 +124,17 @@ class World:
         return self.instance.http(method, target, sent, headers=headers)
 
     def good(self, op: Op, *, query: dict[str, str] | None = None, body: dict[str, Any] | None = None) -> Answer:
-        """The call of the table, with more members where they are given."""
+        """The call of the table, with more members where they are given; again while its session is on the way."""
         file = None if op.file is None else (op.file, FILES[op.file]())
         filled = None if op.body is None else {**self.fill(op.body), **(body or {})}
-        return self.call(
-            op.method,
-            self.fill(op.path),
-            {**self.fill(op.query), **(query or {})},
-            filled,
-            file=file,
-            session=op.session,
-        )
+        path, asked = self.fill(op.path), {**self.fill(op.query), **(query or {})}
+
+        def answered() -> Answer | None:
+            answer = self.call(op.method, path, asked, filled, file=file, session=op.session)
+            on_the_way = answer.status == 503 and answer.body["code"] == "worker_starting"
+            return None if on_the_way else answer
+
+        return until(f"an answer to {op.name}", answered)
 
 
 FILES: Final[dict[str, Callable[[], bytes]]] = {
