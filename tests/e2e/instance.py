@@ -223,6 +223,15 @@ class Instance:
         found = [json.loads(fields[b"event"]) for _, fields in rows]
         return [event for event in found if session_id in (None, event["session_id"]) and kind in (None, event["type"])]
 
+    def beats(self) -> set[str] | None:
+        """Sessions whose sign of life lies in Redis; None while Redis does not answer."""
+        try:
+            with redis.Redis(unix_socket_path=str(self.home.redis_socket)) as client:
+                names: Any = client.keys("zapvisor:heartbeat:*")
+        except redis.RedisError:
+            return None
+        return {name.decode().rpartition(":")[2] for name in names}
+
     # --- processes
 
     def supervisord(self) -> psutil.Process:
