@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import re
 import socket
 import ssl
+import threading
 import urllib.parse
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
@@ -185,6 +187,32 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock.connect(self._path)
 
 
+class Cancel:
+    """Ends a stream from another thread; calling it again changes nothing."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._socket: socket.socket | None = None
+        self.done = False
+
+    def __call__(self) -> None:
+        with self._lock:
+            self.done = True
+            self._shut()
+
+    def watch(self, sock: socket.socket | None) -> None:
+        """From now on it is `sock` that is shut; at once where it was cancelled before."""
+        with self._lock:
+            self._socket = sock
+            if self.done:
+                self._shut()
+
+    def _shut(self) -> None:
+        if self._socket is not None:
+            with contextlib.suppress(OSError):  # it has ended by itself
+                self._socket.shutdown(socket.SHUT_RDWR)
+
+
 class Client:
     """Requests to one server, one connection each. Every failure is a DomainError."""
 
@@ -220,16 +248,24 @@ class Client:
         return self._with_connection(exchange, self._timeout + wait)
 
     def stream(
-        self, path: str, query: Query | None = None, *, on_open: Callable[[], None] | None = None
+        self,
+        path: str,
+        query: Query | None = None,
+        *,
+        on_open: Callable[[], None] | None = None,
+        cancel: Cancel | None = None,
     ) -> Iterator[bytes]:
         """Lines of a text answer as they come, without their ends.
 
         `on_open`, called once the server has accepted, makes the stream an endless one: silence is no failure then.
-        Raises like `request`, and NotRunning when the stream breaks off.
+        `cancel` ends it from another thread. Raises like `request`, and NotRunning when the stream breaks off.
         """
         connection = self._connection(self._timeout)
         try:
             try:
+                if cancel is not None:
+                    connection.connect()
+                    cancel.watch(connection.sock)
                 response = self._send(connection, "GET", path, query, None)
                 if response.status >= 400:
                     _read(response)
@@ -242,8 +278,12 @@ class Client:
                 while line := response.readline(LINE_LIMIT_BYTES):
                     yield line.rstrip(b"\r\n")
             except (OSError, http.client.HTTPException) as error:
+                if cancel is not None and cancel.done:
+                    return
                 raise self._translated(error) from error
         finally:
+            if cancel is not None:
+                cancel.watch(None)
             connection.close()
 
     def _with_connection(self, exchange: Callable[[http.client.HTTPConnection], T], timeout: float) -> T:
