@@ -6,6 +6,9 @@ MAKEFLAGS += --no-print-directory
 bin := .venv/bin
 # More arguments for the command behind a target: make run ARGS="--sandbox", make test ARGS="-k ports -x".
 ARGS ?=
+# How many processes the tests run in; they wait more than they compute. JOBS=0 runs them in one, for -s and --pdb.
+JOBS ?= 3
+pytest := $(bin)/python -m pytest -q -n $(JOBS) --dist loadfile
 
 .PHONY: help setup setup-dev run demo test test-unit test-integration test-e2e check format lock docs bench clean
 
@@ -25,16 +28,16 @@ demo: setup-dev ## evidence run on the sandbox: one line a step
 	@exec $(bin)/python -m tests.e2e.demo $(ARGS)
 
 test: setup-dev ## every tier of tests
-	@exec $(bin)/python -m pytest -q $(ARGS)
+	@exec $(pytest) $(ARGS)
 
 test-unit: setup-dev ## tests without sockets and sleeps
-	@exec $(bin)/python -m pytest -q tests/unit $(ARGS)
+	@exec $(pytest) tests/unit $(ARGS)
 
-test-integration: setup-dev ## tests with real services, one part at a time
-	@exec $(bin)/python -m pytest -q tests/integration $(ARGS)
+test-integration: setup-dev ## tests with real services
+	@exec $(pytest) tests/integration $(ARGS)
 
 test-e2e: setup-dev ## the whole product on the sandbox
-	@exec $(bin)/python -m pytest -q tests/e2e $(ARGS)
+	@exec $(pytest) tests/e2e $(ARGS)
 
 check: setup-dev ## lint, format, types, import rules, file sizes, generated documents
 	$(bin)/ruff check .
