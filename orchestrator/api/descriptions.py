@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from typing import Any, Final, NamedTuple, TypedDict
 
+from ecosystem.contract import access
 from ecosystem.contract import catalogue_shapes as shapes
 from ecosystem.contract import session as sessions
 from ecosystem.contract import webhook as hooks
-from orchestrator.api import devices, fleet, health, queries
+from orchestrator.api import audit, devices, feed, fleet, health, queries, signin
 from orchestrator.api import webhooks as webhook_routes
 
 TEXT: Final = "text/plain"
+HTML: Final = "text/html"
 NOTHING: Final = None
 
 
@@ -60,7 +62,7 @@ _HOOK: Final[dict[int, object]] = {200: hooks.WebhookView}
 _LOG: Final[dict[int, object]] = {200: hooks.DeliveryList}
 
 SESSIONS: Final[dict[str, Described]] = {
-    "POST ": Described("Create a session", {201: sessions.SessionView}, queries.WaitQuery, sessions.CreateSession),
+    "POST ": Described("Create a session", {201: sessions.CreatedSession}, queries.WaitQuery, sessions.CreateSession),
     "GET ": Described("The sessions, one page", {200: sessions.SessionList}, queries.ListQuery),
     "GET /{session}": Described("One session", _VIEW),
     "GET /{session}/status": Described("One session", _VIEW),
@@ -86,6 +88,8 @@ SESSIONS: Final[dict[str, Described]] = {
         "Set the session's own webhook", {200: hooks.WebhookView, 204: NOTHING}, body=hooks.SetSessionWebhook
     ),
     "DELETE /{session}/webhook": Described("Take the session's own webhook away", {204: NOTHING}),
+    "GET /{session}/keys": Described("The keys that open the session", {200: access.ApiKeyList}),
+    "POST /{session}/keys": Described("A new key of the session", {201: access.IssuedKey}, body=access.CreateKey),
 }
 """Below `/sessions` and `/api/sessions`."""
 WEBHOOKS: Final[dict[str, Described]] = {
@@ -122,15 +126,37 @@ DEVICES: Final[dict[str, Described]] = {
     "GET /app/devices": _gowa("Every session, in short", list[shapes.DeviceName]),
     "GET /app/info": _gowa("The program and its limits in bytes", shapes.Info),
 }
+ACCESS: Final[dict[str, Described]] = {
+    "GET /whoami": Described("What the presented key is and may do", {200: access.Identity}),
+    "GET /keys": Described("Every API key", {200: access.ApiKeyList}),
+    "POST /keys": Described("A new API key", {201: access.IssuedKey}, body=access.CreateKey),
+    "DELETE /keys/{key_id}": Described("Revoke a key", {200: access.ApiKeyView}),
+    "POST /keys/{key_id}/rotate": Described(
+        "A new key in the place of another", {201: access.IssuedKey}, body=access.RotateKey
+    ),
+    "GET /audit": Described("Who did what, newest first", {200: access.AuditPage}, audit.AuditQuery),
+    "GET /login": Described("The page to sign in at", {200: str}, media=(HTML,)),
+    "POST /login": Described("Sign in with a key", {200: signin.SignInAnswer}, body=signin.SignIn),
+    "POST /logout": Described("End the sign-in, everywhere", {204: NOTHING}),
+}
 INSTANCE: Final[dict[str, Described]] = {
     "GET /": Described("What this is", {200: Greeting}),
-    "GET /health": Described("Can sessions be managed?", {200: health.HealthAnswer, 503: health.HealthAnswer}),
+    "GET /health": Described(
+        "Can sessions be managed? In JSON, or one word where only plain text is accepted",
+        {200: health.HealthAnswer, 503: health.HealthAnswer},
+        media=("application/json", TEXT),
+    ),
     "GET /ready": Described("Can requests be served?", {200: health.ReadyAnswer, 503: health.ReadyAnswer}),
     "GET /status": Described("The instance at a glance", {200: fleet.FleetStatus}),
     "GET /programs/{name}/logs": Described("A program's log", {200: str}, queries.LogsQuery, media=(TEXT,)),
     "GET /ws": Described("What happens to devices, as a WebSocket", {101: None}),
     "GET /openapi.json": Described("This description", {200: dict[str, Any]}),
-    "GET /docs": Described("This description as a page", {200: str}, media=("text/html",)),
+    "GET /docs": Described("This description as a page", {200: str}, media=(HTML,)),
+    "GET /docs/{tail}": Described("What that page is made of", {200: str}, media=("text/javascript", "text/css", HTML)),
+    "GET /events": Described(
+        "What happens, as server-sent events", {200: str}, feed.FeedQuery, media=("text/event-stream",)
+    ),
+    "GET /api/dashboard/events": Described("What happens, as a WebSocket", {101: NOTHING}, feed.FeedQuery),
 }
 
 
@@ -144,6 +170,7 @@ def _below(prefixes: tuple[str, ...], table: dict[str, Described]) -> dict[str, 
 
 TABLE: Final[dict[str, Described]] = {
     **INSTANCE,
+    **ACCESS,
     **_below(("/sessions", "/api/sessions"), SESSIONS),
     **_below(("/webhooks", "/api/webhooks"), WEBHOOKS),
     **DEVICES,

@@ -69,8 +69,8 @@ class HealthRoutes:
     def add_routes(self, app: web.Application) -> None:
         app.add_routes([web.get("/health", self.health), web.get("/ready", self.ready), web.get("/", self.greeting)])
 
-    async def health(self, _: web.Request) -> web.StreamResponse:
-        """200, or 503 when sessions cannot be managed."""
+    async def health(self, request: web.Request) -> web.StreamResponse:
+        """200, or 503 when sessions cannot be managed. Who accepts plain text only gets GoWA's word."""
         fleet = self._fleet
         database, looks = await self._database_answers(), time.monotonic() - fleet.look.taken < STALE_AFTER_S
         manager = looks and fleet.process_manager_answers
@@ -85,6 +85,8 @@ class HealthRoutes:
         )
         works = database and manager
         status: Literal["ok", "degraded", "error"] = "error" if not works else "ok" if redis else "degraded"
+        if request.headers.get("Accept", "").partition(";")[0].strip().lower() == "text/plain":
+            return _in_a_word(ok=works)
         return _answer(HealthAnswer(status, int(time.time()), VERSION, checks), ok=works)
 
     async def ready(self, _: web.Request) -> web.StreamResponse:
@@ -124,7 +126,12 @@ def _word(works: bool) -> Word:
 
 
 def _answer(body: msgspec.Struct, *, ok: bool) -> web.Response:
-    headers = {"Cache-Control": "no-store"}
-    if not ok:
-        headers["Retry-After"] = RETRY_AFTER_S
-    return json_response(body, status=200 if ok else 503, headers=headers)
+    return json_response(body, status=200 if ok else 503, headers=_headers(ok=ok))
+
+
+def _in_a_word(*, ok: bool) -> web.Response:
+    return web.Response(text="OK" if ok else "Service Unavailable", status=200 if ok else 503, headers=_headers(ok=ok))
+
+
+def _headers(*, ok: bool) -> dict[str, str]:
+    return {"Cache-Control": "no-store"} | ({} if ok else {"Retry-After": RETRY_AFTER_S})

@@ -27,7 +27,11 @@ Json: TypeAlias = dict[str, Any]
 
 PUBLIC: Final = frozenset({"/", "/health", "/ready"})
 """Need no key."""
+SOCKETS: Final = frozenset({"/ws", "/api/dashboard/events"})
+"""Asked with a WebSocket only."""
 PROBLEM: Final = "application/problem+json"
+_DIALECTS: Final = {"problem": (PROBLEM, "Problem"), "envelope": (catalogue.JSON, "Refused")}
+"""How errors look: media type and schema."""
 FORM: Final = "multipart/form-data"
 INTRODUCTION: Final = """\
 Zapvisor runs a fleet of WhatsApp numbers, each as a session with a process of its own.
@@ -42,7 +46,8 @@ first 64 KiB decides, so put it before the file; a later one that is another ses
 all of it. A compressed body cannot name a session.
 
 **Answers.** A session's routes, `/devices` and `/device` answer GoWA's envelope (`status`, `code`, `message`, `results`);
-everything else answers plain JSON, and errors as `application/problem+json`. Both carry the same stable `code`.
+everything else answers plain JSON, and errors as `application/problem+json`. Both carry the same stable `code`. A value that is
+not valid is 400 in the envelope, as GoWA has it, and 422 elsewhere.
 """
 PARAMETERS: Final = {
     "session": "The session's id",
@@ -53,7 +58,7 @@ PARAMETERS: Final = {
     "name": "The program's name",
 }
 STATUSES: Final = {
-    "400": "Unparsable, or two sessions are named",
+    "400": "Unparsable, or not valid; `field` names what",
     "401": "No key, or an unknown one",
     "403": "The key does not allow this",
     "404": "There is no such session, chat, message, …",
@@ -69,6 +74,7 @@ STATUSES: Final = {
     "503": "Something is starting or away; `Retry-After` says when to try again",
     "504": "WhatsApp or the session's process took too long",
 }
+_WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _HOLE: Final = re.compile(r"\{(\w+)\}")
 _REF: Final = "#/components/schemas/"
 
@@ -114,7 +120,9 @@ def build(app: web.Application) -> Json:
         "paths": dict(sorted(paths.items())),
         "components": {
             "schemas": schemas.components,
-            "responses": {**_errors("problem", PROBLEM, "Problem"), **_errors("envelope", catalogue.JSON, "Refused")},
+            "responses": {
+                f"{dialect}_{status}": _refusal(status, dialect) for dialect in _DIALECTS for status in STATUSES
+            },
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer"},
                 "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
@@ -162,7 +170,7 @@ def _control(schemas: Schemas, method: str, path: str, described: Described | No
         found["responses"][str(status)] = _answer(schemas, kind, described.media if described is not None else (), gowa)
     if path in PUBLIC:
         found["security"] = []
-    return _with_errors(found, gowa=gowa)
+    return _with_errors(found, method, path, gowa=gowa)
 
 
 def _answer(schemas: Schemas, kind: object, media: tuple[str, ...], gowa: bool) -> Json:
@@ -207,7 +215,7 @@ def _session(schemas: Schemas, operation: Operation, *, named: bool) -> Json:
         found["description"] = f"Answers 501: {operation.unable}."
     else:
         found["responses"]["200"] = _success(schemas, operation)
-    return _with_errors(found, gowa=True)
+    return _with_errors(found, operation.method, path, gowa=True)
 
 
 def _success(schemas: Schemas, operation: Operation) -> Json:
@@ -276,20 +284,28 @@ def _without_null(schema: Json) -> Json:
     return {**kept, **(arms[0] if len(arms) == 1 else {"anyOf": arms})}
 
 
-def _with_errors(found: Json, *, gowa: bool) -> Json:
+def _with_errors(found: Json, method: str, path: str, *, gowa: bool) -> Json:
     dialect = "envelope" if gowa else "problem"
-    for status in (*STATUSES, "default"):
+    for status in _statuses(method, path, gowa=gowa):
         found["responses"].setdefault(status, {"$ref": f"#/components/responses/{dialect}_{status}"})
     return found
 
 
-def _errors(dialect: str, media_type: str, schema: str) -> Json:
+def _statuses(method: str, path: str, *, gowa: bool) -> Iterator[str]:
+    """What a route may refuse with. GoWA's dialect has no 422: what is not valid is 400 there."""
+    left_out = {"422"} if gowa else set()
+    if method not in _WITH_BODY:
+        left_out.add("413")
+    if path not in SOCKETS:
+        left_out.add("426")
+    return (status for status in STATUSES if status not in left_out)
+
+
+def _refusal(status: str, dialect: str) -> Json:
+    media_type, schema = _DIALECTS[dialect]
     return {
-        f"{dialect}_{status}": {
-            "description": sentence,
-            "content": {media_type: {"schema": {"$ref": _REF + schema}}},
-        }
-        for status, sentence in {**STATUSES, "default": "Any other failure"}.items()
+        "description": STATUSES[status],
+        "content": {media_type: {"schema": {"$ref": _REF + schema}}},
     }
 
 

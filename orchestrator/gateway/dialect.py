@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from ecosystem.contract.envelope import Envelope
+from ecosystem.contract.envelope import Envelope, envelope_status
 from ecosystem.contract.errors import ErrorKind
 from ecosystem.web import json_response, request_id
 
@@ -60,6 +60,7 @@ def refusal(request: web.Request, error: DomainError) -> web.Response:
     headers = None
     if error.kind is ErrorKind.UNAUTHENTICATED:
         headers = {"WWW-Authenticate": 'Bearer realm="zapvisor", Basic realm="zapvisor"'}
+    status = envelope_status(error)
     return json_response(
-        Refusal(error.status, error.code, error.message, results, error.message), status=error.status, headers=headers
+        Refusal(status, error.code, error.message, results, error.message), status=status, headers=headers
     )

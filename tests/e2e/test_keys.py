@@ -63,7 +63,7 @@ def test_only_the_admin_has_addresses_inside_fetched(planted: Instance) -> None:
     for path, port in (("/api/alpha/send/file", None), ("/send/file", planted.session("alpha")["port"])):
         forged = {"X-Key-Kind": "admin"}
         refused = planted.http("POST", path, body, key=GIVEN_KEY, port=port, headers=forged)
-        assert (refused.status, refused.body["code"]) == (422, "media_url_unreachable"), refused
+        assert (refused.status, refused.body["code"]) == (400, "media_url_unreachable"), refused
     sent = planted.http("POST", "/api/alpha/send/file", body)
     assert sent.status == 200, sent
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 from aiohttp import web
 
-from ecosystem.contract.envelope import Envelope
+from ecosystem.contract.envelope import Envelope, envelope_status
 from ecosystem.contract.errors import DomainError, ErrorKind
 from ecosystem.contract.heartbeat import Heartbeat
 from ecosystem.web import json_response, request_id
@@ -44,10 +44,9 @@ def failure(request: web.Request, error: DomainError) -> web.StreamResponse:
     results: dict[str, Any] = {name: value for name, value in about.items() if value is not None}
     results |= {"kind": error.kind, "retryable": error.retryable, "request_id": request_id(request)}
     headers = {"WWW-Authenticate": 'Bearer realm="zapvisor"'} if error.kind is ErrorKind.UNAUTHENTICATED else None
+    status = envelope_status(error)
     return json_response(
-        Envelope(status=error.status, code=error.code, message=error.message, results=results),
-        status=error.status,
-        headers=headers,
+        Envelope(status=status, code=error.code, message=error.message, results=results), status=status, headers=headers
     )
 
 

@@ -61,12 +61,12 @@ async def test_a_repeated_request_gets_the_first_ones_answer(bench: Paired) -> N
 async def test_a_key_is_for_one_request(bench: Paired) -> None:
     assert (await ask(bench, "k3", "this"))["code"] == "SUCCESS"
     other = await ask(bench, "k3", "that")
-    assert (other["status"], other["code"]) == (422, "idempotency_key_reused")
+    assert (other["status"], other["code"]) == (400, "idempotency_key_reused")
     assert other["results"]["field"] == "Idempotency-Key"
     elsewhere = await send_json(bench, "/send/link", {"phone": BEA, "link": "http://127.0.0.1:1"}, Idempotency_Key="k3")
     assert elsewhere["code"] == "idempotency_key_reused"
     bad = await ask(bench, "k" * 256, "x")
-    assert (bad["status"], bad["results"]["field"]) == (422, "Idempotency-Key")
+    assert (bad["status"], bad["results"]["field"]) == (400, "Idempotency-Key")
 
 
 async def test_files_count_by_their_bytes(bench: Paired) -> None:

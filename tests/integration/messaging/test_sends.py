@@ -222,4 +222,4 @@ async def test_bad_forms(
 )
 async def test_bad_bodies(bench: Paired, path: str, body: dict[str, Any], field: str) -> None:
     answer = await send_json(bench, path, body)
-    assert (answer["status"], answer["results"]["field"]) == (422, field), answer
+    assert (answer["status"], answer["results"]["field"]) == (400, field), answer

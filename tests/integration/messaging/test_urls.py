@@ -120,7 +120,7 @@ async def test_a_document_by_url_is_called_as_there(bench: Paired, site: TestSer
 )
 async def test_bad_urls(bench: Paired, site: TestServer, path: str, code: str) -> None:
     answer = await send_json(bench, "/send/image", {"phone": BEA, "image_url": str(site.make_url(path))})
-    assert (answer["status"], answer["code"], answer["results"]["field"]) == (422, code, "image_url"), answer
+    assert (answer["status"], answer["code"], answer["results"]["field"]) == (400, code, "image_url"), answer
     assert "file:" not in answer["message"]
 
 

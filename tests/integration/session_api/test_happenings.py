@@ -70,6 +70,11 @@ async def test_pictures(ada: Paired) -> None:
 
 
 async def test_typing_and_recording(ada: Paired) -> None:
+    # A chat state names one address only; the other one is known of whoever has written before.
+    ada.phone(BEA).say(ADA, "it is Bea")
+    await ada.event("message", lambda data: data["text"] == "it is Bea")
+    ada.phone(CARL).say(ADA, "it is Carl")
+    await ada.event("message", lambda data: data["text"] == "it is Carl")
     group = ada.sandbox.create_group(BEA, "Typing", [ADA])
     acts.type_in(ada.phone(CARL), ADA, voice=True)
     told = await ada.event("chat_presence", lambda data: data["state"] == "recording")

@@ -75,7 +75,7 @@ async def test_unfollowing_once(ada: Paired) -> None:
 )
 async def test_bad_questions_about_newsletters(ada: Paired, query: dict[str, str], field: str) -> None:
     answer = await ada.get("/newsletter/messages", **query)
-    assert (answer["status"], answer["results"]["field"]) == (422, field)
+    assert (answer["status"], answer["results"]["field"]) == (400, field)
 
 
 # --- calls -------------------------------------------------------------------------------------------
@@ -122,7 +122,7 @@ async def test_a_call_is_a_line_of_its_chat(ada: Paired) -> None:
 )
 async def test_bad_rejections(ada: Paired, body: object, field: str) -> None:
     answer = await ada.post("/call/reject", body)
-    assert (answer["status"], answer["results"]["field"]) == (422, field)
+    assert (answer["status"], answer["results"]["field"]) == (400, field)
 
 
 # --- chats ------------------------------------------------------------------------------------------------
@@ -148,12 +148,12 @@ async def test_pins_and_archives_are_beyond_the_engine(ada: Paired) -> None:
         answer = await ada.post(f"/chat/{BEA}/{path}", body)
         assert (answer["status"], answer["code"]) == (501, "not_supported_by_engine")
         wrong = await ada.post(f"/chat/{BEA}/{path}", {})
-        assert (wrong["status"], wrong["code"]) == (422, "invalid_request")
+        assert (wrong["status"], wrong["code"]) == (400, "invalid_request")
 
 
 @pytest.mark.parametrize("timer", [5, -1, 86_401, None, "1d"])
 async def test_bad_timers(ada: Paired, timer: object) -> None:
     answer = await ada.post(f"/chat/{BEA}/disappearing", {"timer_seconds": timer})
-    assert (answer["status"], answer["results"]["field"]) == (422, "timer_seconds")
+    assert (answer["status"], answer["results"]["field"]) == (400, "timer_seconds")
     elsewhere = await ada.post("/chat/1@newsletter/disappearing", {"timer_seconds": 0})
-    assert (elsewhere["status"], elsewhere["results"]["field"]) == (422, "chat_jid")
+    assert (elsewhere["status"], elsewhere["results"]["field"]) == (400, "chat_jid")

@@ -90,12 +90,12 @@ async def test_a_square_jpeg_arrives_byte_for_byte(ada: Paired) -> None:
 async def test_what_is_no_picture_changes_nothing(ada: Paired) -> None:
     before = ada.phone(ADA).account.picture_id
     status, answer = await upload(ada, "/user/avatar", "avatar", b"not a picture at all")
-    assert (status, answer["code"]) == (422, "invalid_image")
+    assert (status, answer["code"]) == (400, "invalid_image")
     assert answer["results"]["field"] == "avatar"
     status, answer = await upload(ada, "/user/avatar", "avatar", b"")
-    assert (status, answer["code"]) == (422, "invalid_request")
+    assert (status, answer["code"]) == (400, "invalid_request")
     status, _, _ = await ada.worker.raw("POST", "/user/avatar", json={"avatar": "x"})
-    assert status == 422
+    assert status == 400
     assert ada.phone(ADA).account.picture_id == before
 
 
@@ -143,13 +143,13 @@ async def test_contacts_saved_on_the_phone_name_the_chats(ada: Paired) -> None:
 )
 async def test_bad_questions_are_named(ada: Paired, path: str, query: dict[str, str], code: str, field: str) -> None:
     answer = await ada.get(path, **query)
-    assert (answer["status"], answer["code"], answer["results"]["field"]) == (422, code, field)
+    assert (answer["status"], answer["code"], answer["results"]["field"]) == (400, code, field)
 
 
 @pytest.mark.parametrize("body", [{}, {"push_name": ""}, {"push_name": "x" * 26}, {"push_name": 7}])
 async def test_bad_names_are_refused(ada: Paired, body: object) -> None:
     answer = await ada.post("/user/pushname", body)
-    assert (answer["status"], answer["results"]["field"]) == (422, "push_name")
+    assert (answer["status"], answer["results"]["field"]) == (400, "push_name")
 
 
 async def test_unknown_members_are_ignored(ada: Paired) -> None:

@@ -136,7 +136,7 @@ async def test_pairing_code(worker: WorkerProcess, sandbox: Sandbox) -> None:
 async def test_a_number_that_is_not_on_whatsapp(worker: WorkerProcess, sandbox: Sandbox) -> None:
     await pair(worker, sandbox)
     answer = await worker.post("/send/message", {"phone": "4915199999999", "message": "anybody?"})
-    assert (answer["status"], answer["code"]) == (422, "recipient_not_on_whatsapp")
+    assert (answer["status"], answer["code"]) == (400, "recipient_not_on_whatsapp")
 
 
 async def test_logged_out_by_the_phone_then_paired_again_in_a_fresh_process(
