@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -12,7 +13,7 @@ import msgspec
 
 from ecosystem.contract.errors import RedisDown
 from ecosystem.contract.exitcodes import WorkerExit
-from ecosystem.contract.heartbeat import Heartbeat
+from ecosystem.contract.heartbeat import ApiUse, Heartbeat
 from worker.ending import WorkerEnd
 from worker.resp import ReplyError
 
@@ -26,6 +27,37 @@ log = logging.getLogger(__name__)
 MEMORY_EVERY_S: Final = 15.0
 """Reading smaps_rollup walks the page tables, about a millisecond: not at every beat."""
 _SMAPS: Final = Path("/proc/self/smaps_rollup")
+
+
+RECENT_WEIGHT: Final = 0.2
+"""Of the newest request in the mean of the recent ones."""
+
+
+class ApiMeter:
+    """What the worker's API is asked, and how long the answers take."""
+
+    def __init__(self) -> None:
+        self._requests = 0
+        self._errors = 0
+        self._busy_s = 0.0
+        self._recent_ms: float | None = None
+        self.last_at: datetime | None = None
+        """When the last request came to its end."""
+
+    def note(self, seconds: float, status: int) -> None:
+        """One answer."""
+        self._requests += 1
+        self._errors += status >= 500
+        self._busy_s += seconds
+        ms = seconds * 1000
+        before = self._recent_ms
+        self._recent_ms = ms if before is None else before + RECENT_WEIGHT * (ms - before)
+        self.last_at = datetime.now(UTC)
+
+    def use(self) -> ApiUse:
+        """As the heartbeat carries it."""
+        recent = None if self._recent_ms is None else round(self._recent_ms, 1)
+        return ApiUse(self._requests, self._errors, round(self._busy_s, 3), recent)
 
 
 class Gauge:

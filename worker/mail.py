@@ -36,6 +36,7 @@ class Tally:
         self.events = 0
         self.reconnects = 0
         self.last_inbound_at: datetime | None = None
+        self.last_outbound_at: datetime | None = None
         self.last_error: str | None = None
 
 
@@ -123,6 +124,7 @@ class Mail:
             receipt = Receipt(outgoing.key, sent.message_id, int(sent.timestamp.timestamp() * 1000))
         await self._store.record_sent(data, jid=me.jid, content=kept, receipt=receipt)
         self._tally.messages_out += 1
+        self._tally.last_outbound_at = datetime.now(UTC)
         self._recorded()
 
     def is_sending(self, key: str) -> bool:

@@ -20,7 +20,7 @@ from worker.api.access import Access
 from worker.board import QrBoard
 from worker.ending import WorkerEnd
 from worker.engine.whatsapp import WhatsAppEngine
-from worker.heartbeat import Gauge, Pulse
+from worker.heartbeat import ApiMeter, Gauge, Pulse
 from worker.outbox import Outbox
 from worker.resp import Redis
 from worker.session import Session
@@ -73,6 +73,7 @@ class Worker:
         self._incarnation = new_ulid()
         self._started_at = datetime.now(UTC)
         self._gauge = Gauge()
+        self._meter = ApiMeter()
         self._beats = 0
         self._bound: tuple[str, int] = (spec.host, spec.port)
         self._access = Access.of(spec)
@@ -156,6 +157,7 @@ class Worker:
             self._store,
             snapshot=self.snapshot,
             access=self._access,
+            meter=self._meter,
             folder=Path(self._spec.folder),
             limits=self._spec.media,
         )
@@ -261,12 +263,19 @@ class Worker:
                 sends_waiting=self._engine.sends_waiting(),
                 reconnects=tally.reconnects,
             ),
+            api=self._meter.use(),
+            last_active_at=self._last_active_at(),
             last_inbound_at=tally.last_inbound_at,
             last_connected_at=session.last_connected_at,
             last_error=tally.last_error or self._outbox.last_error,
             access_revision=self._access.revision,
             sent_seq=self._store.last_seq - self._store.waiting,
         )
+
+    def _last_active_at(self) -> datetime:
+        tally = self._session.tally
+        used = (self._meter.last_at, tally.last_inbound_at, tally.last_outbound_at)
+        return max((at for at in used if at is not None), default=self._started_at)
 
 
 def _redis(spec: WorkerSpec) -> Redis:

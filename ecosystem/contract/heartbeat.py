@@ -21,6 +21,18 @@ class Counters(msgspec.Struct, frozen=True):
     reconnects: int = 0
 
 
+class ApiUse(msgspec.Struct, frozen=True):
+    """Requests the worker has answered since its start; probes and streams that stay open are not counted."""
+
+    requests: int = 0
+    errors: int = 0
+    """Of them, answered with 500 or above."""
+    busy_s: float = 0.0
+    """Seconds from each request's arrival to its answer, added up."""
+    recent_ms: float | None = None
+    """Milliseconds a request took, lately: a mean in which the last ones weigh most."""
+
+
 class Heartbeat(msgspec.Struct, frozen=True):
     """One beat. `incarnation` is a ULID minted at boot, so the larger of two is the newer worker. Times are UTC."""
 
@@ -43,6 +55,9 @@ class Heartbeat(msgspec.Struct, frozen=True):
     memory_bytes: int | None = None
     cpu_percent: float | None = None
     counters: Counters = Counters()
+    api: ApiUse = ApiUse()
+    last_active_at: datetime | None = None
+    """When somebody last used the session: a request, or a message either way. Its start where nobody has."""
     last_inbound_at: datetime | None = None
     last_connected_at: datetime | None = None
     last_error: str | None = None

@@ -188,6 +188,17 @@ class SessionView(msgspec.Struct, frozen=True):
     cpu_percent: float | None = None
     messages_in: int | None = None
     messages_out: int | None = None
+    outbox_waiting: int | None = None
+    """Events that have not left the worker yet."""
+    sends_waiting: int | None = None
+    """Messages that wait for their turn to be sent."""
+    api_requests: int | None = None
+    """Answered by the worker since its start."""
+    api_errors: int | None = None
+    api_ms: float | None = None
+    """Milliseconds a request takes, lately."""
+    last_active_at: datetime | None = None
+    """When somebody last used the session."""
     last_error: str | None = None
     metadata: dict[str, Any] = {}
     labels: list[str] = []

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import errno
 import socket
+import time
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
 from ecosystem.contract.exitcodes import WorkerExit
 from ecosystem.contract.worker import MediaLimits
-from ecosystem.web import AccessLogger, install
+from ecosystem.web import QUIET_PATHS, AccessLogger, install
 from worker.api import (
     about,
     calls,
@@ -38,7 +39,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from aiohttp.typedefs import Handler, Middleware
+
     from ecosystem.contract.heartbeat import Heartbeat
+    from worker.heartbeat import ApiMeter
     from worker.session import Session
     from worker.store.session_store import SessionStore
 
@@ -46,6 +50,8 @@ BODY_MAX_BYTES: Final = 1 << 20
 SCRATCH_FOLDER: Final = "tmp"
 MEDIA_FOLDER: Final = "media"
 _BACKLOG: Final = 64
+UNCOUNTED: Final = QUIET_PATHS | {"/access"}
+"""Paths whose requests are nobody's use of the session."""
 
 ROUTES: Final[edge.Routes] = (
     *access_routes.ROUTES,
@@ -82,9 +88,12 @@ def build(
     access: Access,
     folder: Path,
     limits: MediaLimits | None = None,
+    meter: ApiMeter | None = None,
 ) -> web.Application:
     """The application with every route. `folder` is the session's own: files wait in its `tmp` while they are sent."""
     app = web.Application(client_max_size=BODY_MAX_BYTES)
+    if meter is not None:
+        app.middlewares.append(metered(meter))
     install(app, render=edge.failure)
     app.middlewares.append(guard(access))
     app[ACCESS] = access
@@ -95,6 +104,22 @@ def build(
     for method, path, handler in ROUTES:
         app.router.add_route(method, path, handler)
     return app
+
+
+def metered(meter: ApiMeter) -> Middleware:
+    """Tells `meter` of every answer but those to probes, to the orchestrator's own pushes and to WebSockets."""
+
+    @web.middleware
+    async def measure(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.path in UNCOUNTED or "Upgrade" in request.headers:
+            return await handler(request)
+        began = time.monotonic()
+        answer = await handler(request)
+        if answer.status != 401:  # a stranger at the door
+            meter.note(time.monotonic() - began, answer.status)
+        return answer
+
+    return measure
 
 
 async def serve(app: web.Application, listener: socket.socket) -> web.AppRunner:

@@ -16,7 +16,7 @@ from ecosystem.contract.ids import ulid
 from ecosystem.contract.session import QrCode, Reason, SessionState
 from worker.board import QrBoard
 from worker.ending import WorkerEnd
-from worker.heartbeat import Gauge, Pulse, check_place
+from worker.heartbeat import ApiMeter, Gauge, Pulse, check_place
 
 if TYPE_CHECKING:
     from tests.unit.worker.conftest import ScriptedRedis
@@ -92,3 +92,18 @@ async def test_the_board_shows_until_the_code_expires_and_clears(redis: Scripted
     assert redis.got[1:] == [("DEL", "q")]
     assert await board.flush()
     assert len(redis.got) == 2
+
+
+def test_the_meter_counts_answers_and_weighs_the_last_ones_most() -> None:
+    meter = ApiMeter()
+    assert meter.use().recent_ms is None
+    assert meter.last_at is None
+    meter.note(0.010, 200)
+    assert meter.use().recent_ms == 10
+    for _ in range(50):
+        meter.note(0.100, 503)
+    use = meter.use()
+    assert (use.requests, use.errors, use.busy_s) == (51, 50, 5.01)
+    assert use.recent_ms is not None
+    assert 99 < use.recent_ms <= 100
+    assert meter.last_at is not None

@@ -31,6 +31,7 @@ _ANA: Final = events.Person(jid=_JID, lid="123456789@lid", name="Ana")
 _COUNTERS: Final = heartbeat.Counters(
     messages_in=1, messages_out=2, receipts_in=3, events=4, outbox_waiting=5, sends_waiting=6, reconnects=7
 )
+_API_USE: Final = heartbeat.ApiUse(requests=40, errors=1, busy_s=0.8, recent_ms=12.5)
 _VIEW: Final = session.SessionView(
     session_id="alpha",
     name="The shop",
@@ -59,6 +60,12 @@ _VIEW: Final = session.SessionView(
     cpu_percent=0.5,
     messages_in=1,
     messages_out=2,
+    outbox_waiting=5,
+    sends_waiting=6,
+    api_requests=40,
+    api_errors=1,
+    api_ms=12.5,
+    last_active_at=_AT,
     last_error="socket closed",
     metadata={"customer": 7},
     labels=["vip"],
@@ -117,6 +124,7 @@ EXAMPLES: Final[tuple[msgspec.Struct, ...]] = (
         more=True,
     ),
     _COUNTERS,
+    _API_USE,
     heartbeat.Heartbeat(
         session_id="alpha",
         generation=3,
@@ -136,6 +144,8 @@ EXAMPLES: Final[tuple[msgspec.Struct, ...]] = (
         memory_bytes=15_000_000,
         cpu_percent=0.5,
         counters=_COUNTERS,
+        api=_API_USE,
+        last_active_at=_AT,
         last_inbound_at=_AT,
         last_connected_at=_AT,
         last_error="socket closed",
