@@ -238,7 +238,11 @@ async def test_postgres_away_and_back(orchestrated: Start, postgres: PostgresSer
             assert (await zap.http("GET", "/health", key=None)).status == 503
             assert (await zap.http("GET", "/ready", key=None)).body["services"]["database"] is False
             assert (await zap.http("GET", "/api/alpha/x")).body["session_id"] == "alpha", "the gateway goes on"
-            assert (await zap.http("GET", "/status")).body["registry"] is False
+
+            async def told() -> bool:
+                return (await zap.http("GET", "/status")).body["registry"] is False
+
+            await zap.until("the fleet's status says so with its next tick", told)
             # Nobody holds the lock now, so nobody may act.
             await zap.processes.die("beta", WorkerExit.STOPPED)
             await asyncio.sleep(1)
