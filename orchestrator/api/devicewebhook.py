@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 from ecosystem.contract.errors import InvalidRequest, WebhookNotFound
 from ecosystem.contract.webhook import SetSessionWebhook, WebhookFormat
+from ecosystem.outgoing import check_url
 from orchestrator.api.devices import DeviceWebhook
-from orchestrator.webhooks.guard import check_url
 from orchestrator.webhooks.matching import check_events
 from orchestrator.webhooks.payload import GOWA_NAMES
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import aiohttp
 import msgspec
 
-from orchestrator.webhooks.guard import AddressRefused, check_literal, guarded_session
+from ecosystem.outgoing import AddressRefused, check_literal, guarded_session
 
 if TYPE_CHECKING:
     from yarl import URL

@@ -26,10 +26,10 @@ from ecosystem.contract.webhook import (
     WebhookStats,
     WebhookView,
 )
+from ecosystem.outgoing import check_reach, check_url
 from orchestrator.registry import deliveries, sessions, webhooks
 from orchestrator.webhooks.checks import check_headers
 from orchestrator.webhooks.circuit import Outcome, judge
-from orchestrator.webhooks.guard import check_reach, check_url
 from orchestrator.webhooks.matching import check_events, check_ignore
 from orchestrator.webhooks.payload import TEST_EVENT, Recipient, build
 from orchestrator.webhooks.sender import Sender

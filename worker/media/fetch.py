@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import ipaddress
-import socket
 from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
 import msgspec
-from aiohttp.abc import AbstractResolver, ResolveResult
-from aiohttp.resolver import ThreadedResolver
 from yarl import URL
 
-from ecosystem.contract.errors import MediaUrlUnreachable
+from ecosystem.contract.errors import InvalidRequest, MediaUrlUnreachable
+from ecosystem.outgoing import AddressRefused, check_literal, check_url, guarded_session
 from worker.media.scratch import Stored, store
 
 if TYPE_CHECKING:
@@ -37,50 +34,23 @@ class Rules(msgspec.Struct, frozen=True):
     cut: bool = False
 
 
-class _Refused(OSError):
-    """A name that leads to where nobody from outside may send us."""
-
-
-class _Guard(AbstractResolver):
-    """Looks at the addresses a name really leads to, at the moment of the connection: a second look-up could lead elsewhere."""
-
-    def __init__(self) -> None:
-        self._inner = ThreadedResolver()
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        found = await self._inner.resolve(host, port, family)
-        if any(not is_public(entry["host"]) for entry in found):
-            raise _Refused("the name leads to a private address")
-        return found
-
-    async def close(self) -> None:
-        await self._inner.close()
-
-
-def is_public(host: str) -> bool:
-    """Whether an address is one of the internet at large."""
-    address = ipaddress.ip_address(host.partition("%")[0])
-    mapped = getattr(address, "ipv4_mapped", None)
-    return bool((mapped or address).is_global and not address.is_multicast)
-
-
 async def fetch(text: str, target: Path, rules: Rules) -> Stored:
     """The file behind a URL, in `target`. Raises MediaUrlUnreachable, MediaTooLarge, InvalidRequest (empty), naming the field."""
     url = parse_url(text, rules)
     timeout = aiohttp.ClientTimeout(total=rules.timeout_s, sock_connect=CONNECT_TIMEOUT_S, sock_read=SILENCE_TIMEOUT_S)
-    connector = aiohttp.TCPConnector(
-        resolver=None if rules.allow_private else _Guard(), use_dns_cache=False, limit=2, force_close=True
-    )
     try:
-        async with aiohttp.ClientSession(
-            connector=connector, timeout=timeout, cookie_jar=aiohttp.DummyCookieJar(), headers={"User-Agent": _AGENT}
+        async with guarded_session(
+            allow_private=rules.allow_private,
+            limit=2,
+            keepalive_s=None,
+            auto_decompress=True,
+            timeout=timeout,
+            headers={"User-Agent": _AGENT},
         ) as session:
             return await _follow(session, url, target, rules)
     except TimeoutError:
         raise _unreachable(rules, f"it took longer than {rules.timeout_s:g} s or fell silent") from None
-    except (aiohttp.ClientError, _Refused, ValueError) as error:
+    except (aiohttp.ClientError, AddressRefused, ValueError) as error:
         raise _unreachable(rules, _why(error)) from None
 
 
@@ -117,19 +87,12 @@ async def _blocks(answer: aiohttp.ClientResponse, rules: Rules) -> AsyncIterator
 def parse_url(text: str, rules: Rules) -> URL:
     """A URL that may be fetched, as far as its text tells. Raises MediaUrlUnreachable."""
     try:
-        url = URL(text.strip())
-        host = url.host
-    except ValueError:
-        raise _unreachable(rules, "it is not a URL") from None
-    if url.scheme not in ("http", "https") or not host:
-        raise _unreachable(rules, "only http and https URLs can be fetched")
-    if not rules.allow_private:
-        try:
-            public = is_public(host)
-        except ValueError:
-            public = True  # a name: looked at when it is resolved
-        if not public:
-            raise _unreachable(rules, "it leads to a private address")
+        url = check_url(text.strip(), field="it", credentials=True, fragment=True)
+        check_literal(url, allow_private=rules.allow_private)
+    except InvalidRequest as error:
+        raise _unreachable(rules, error.message.replace("it: ", "the URL ", 1)) from None
+    except AddressRefused as error:
+        raise _unreachable(rules, str(error)) from None
     return url
 
 
@@ -141,8 +104,9 @@ def _filename(answer: aiohttp.ClientResponse, url: URL) -> str:
 def _why(error: Exception) -> str:
     """What went wrong, without what a library would add: addresses, certificates, stacks."""
     inner = getattr(error, "os_error", None) or error
-    if isinstance(inner, _Refused) or isinstance(error.__cause__, _Refused):
-        return "it leads to a private address"
+    for each in (inner, error.__cause__):
+        if isinstance(each, AddressRefused):
+            return str(each)
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return "its name cannot be resolved"
     if isinstance(error, aiohttp.ClientSSLError):

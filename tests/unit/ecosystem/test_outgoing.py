@@ -10,7 +10,7 @@ import pytest
 from yarl import URL
 
 from ecosystem.contract.errors import InvalidRequest
-from orchestrator.webhooks.guard import (
+from ecosystem.outgoing import (
     AddressRefused,
     GuardedResolver,
     check_address,
