@@ -25,6 +25,10 @@ class WorkerExit(IntEnum):
     """The leased port belongs to a foreign process; lease another one and start again."""
     ENGINE_ENDED = 70
     """The WhatsApp engine ended or hangs; start again."""
+    DEAF = 71
+    """WhatsApp stays silent on connections that look open, also on a new one; start again."""
+    DISK_FULL = 72
+    """There is no room to write; try again later."""
     REPLACE = 75
     """Wants to be replaced by a fresh process of the same specification (to pair again, to shed memory)."""
 
@@ -36,5 +40,6 @@ NOT_RESTARTED_AT_ONCE: Final[frozenset[int]] = NEVER_RETRY | {
     WorkerExit.STOPPED,
     WorkerExit.FOLDER_LOCKED,
     WorkerExit.PORT_BUSY,
+    WorkerExit.DISK_FULL,
 }
 """Exit codes the process backend leaves to the reconciler; any other death it repairs by itself at once."""

@@ -40,6 +40,12 @@ NEXT_STEPS: Final[dict[Reason, str | None]] = {
     Reason.FOLDER_LOCKED: "end the other process that holds the session's folder; the rest happens by itself",
     Reason.SUPERSEDED: "another worker runs this session: end it, then start the session",
     Reason.PORTS_EXHAUSTED: "stop a session, or raise MAX_SESSIONS or SPARE_PORTS",
+    Reason.DEAF: "wait: it is connected anew by itself, then its worker is replaced; check the network if it stays",
+    Reason.RESTRICTED: "write only to people who wrote first until WhatsApp lifts the restriction",
+    Reason.CRASHED: "wait: it is started again by itself; its log says why it died",
+    Reason.HUNG: "wait: a worker that gives no sign of life is replaced by itself",
+    Reason.MEMORY_LIMIT: "wait: a fresh worker starts; raise the limit if that happens often",
+    Reason.DISK_FULL: "make room on the disk; the rest happens by itself",
     Reason.DELETING: "wait: it is being deleted",
     Reason.UNKNOWN: "look at /health and the logs",
 }
