@@ -227,8 +227,7 @@ class Session:
         self.recorded()
 
     async def _record(self, data: EventData) -> None:
-        await self._store.record(data, jid=self.address)
-        self.tally.events += 1
+        self.tally.events += await self._store.record(data, jid=self.address)
         self.recorded()
 
     @property

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from datetime import datetime
+from enum import StrEnum
 from typing import Any, Final
 
 import msgspec
 
 from ecosystem.contract.happenings import HAPPENING_TYPES, Happening
 from ecosystem.contract.happenings import Person as Person
-from ecosystem.contract.session import Reason, SessionState
+from ecosystem.contract.life import LIFE_TYPES, Life
+from ecosystem.contract.life import SessionStateChanged as SessionStateChanged
 
 
 class Media(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -20,15 +22,26 @@ class Media(msgspec.Struct, frozen=True, omit_defaults=True):
     size_bytes: int | None = None
     filename: str | None = None
     seconds: int | None = None
+    url: str | None = None
+    """Where WhatsApp keeps the file, encrypted: `GET /message/{id}/download` gives the file itself."""
 
 
-class SessionStateChanged(msgspec.Struct, frozen=True):
-    """`session.state`: the session entered a state, and why."""
+class Place(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A location that was sent. `live`: it is shared for a while and moves."""
 
-    old: SessionState
-    new: SessionState
-    reason: Reason
-    detail: str | None = None
+    latitude: float
+    longitude: float
+    name: str | None = None
+    address: str | None = None
+    live: bool = False
+
+
+class SharedContact(msgspec.Struct, frozen=True):
+    """Somebody's card that was sent. `phone` is the card's first number as it is written there."""
+
+    name: str
+    vcard: str
+    phone: str | None = None
 
 
 class SessionQr(msgspec.Struct, frozen=True):
@@ -60,6 +73,13 @@ class MessageReceived(msgspec.Struct, frozen=True):
     timestamp: datetime
     quoted_id: str | None = None
     media: Media | None = None
+    quoted_text: str | None = None
+    forwarded: bool = False
+    view_once: bool = False
+    location: Place | None = None
+    contacts: list[SharedContact] = []
+    referral: dict[str, Any] | None = None
+    """The advertisement a chat began with, in the words of Meta: `source_url`, `ctwa_clid`, …"""
 
 
 class MessageEdited(msgspec.Struct, frozen=True):
@@ -73,6 +93,8 @@ class MessageEdited(msgspec.Struct, frozen=True):
     is_group: bool
     text: str | None
     timestamp: datetime
+    change_id: str | None = None
+    """The id of the message that carried the change."""
 
 
 class MessageRevoked(msgspec.Struct, frozen=True):
@@ -85,6 +107,7 @@ class MessageRevoked(msgspec.Struct, frozen=True):
     from_me: bool
     is_group: bool
     timestamp: datetime
+    change_id: str | None = None
 
 
 class MessageReaction(msgspec.Struct, frozen=True):
@@ -98,6 +121,7 @@ class MessageReaction(msgspec.Struct, frozen=True):
     is_group: bool
     emoji: str
     timestamp: datetime
+    change_id: str | None = None
 
 
 class ReceiptReceived(msgspec.Struct, frozen=True):
@@ -108,6 +132,9 @@ class ReceiptReceived(msgspec.Struct, frozen=True):
     sender: Person
     kind: str
     timestamp: datetime
+    chat_lid: str | None = None
+    device: int = 0
+    """Which device of theirs it was; 0 is the phone."""
 
 
 class MessageUndecryptable(msgspec.Struct, frozen=True):
@@ -117,10 +144,11 @@ class MessageUndecryptable(msgspec.Struct, frozen=True):
     chat: str
     sender: Person
     timestamp: datetime
+    chat_lid: str | None = None
 
 
 EventData = (
-    SessionStateChanged
+    Life
     | SessionQr
     | SessionPaired
     | MessageReceived
@@ -133,7 +161,7 @@ EventData = (
 )
 
 EVENT_TYPES: Final[dict[str, type[msgspec.Struct]]] = {
-    "session.state": SessionStateChanged,
+    **LIFE_TYPES,
     "session.qr": SessionQr,
     "session.paired": SessionPaired,
     "message": MessageReceived,
@@ -144,6 +172,14 @@ EVENT_TYPES: Final[dict[str, type[msgspec.Struct]]] = {
     "message.undecryptable": MessageUndecryptable,
     **HAPPENING_TYPES,
 }
+
+
+class EventSource(StrEnum):
+    """Who tells an event and gave it its number: each of the two counts a session's events for itself."""
+
+    WORKER = "worker"
+    ORCHESTRATOR = "orchestrator"
+    """Only it knows that a session was made or deleted, or that its worker is gone."""
 
 
 class Event(msgspec.Struct, frozen=True):
@@ -158,6 +194,7 @@ class Event(msgspec.Struct, frozen=True):
     """The session's own address, if it is paired."""
     data: dict[str, Any]
     metadata: dict[str, Any] = {}
+    source: EventSource = EventSource.WORKER
 
 
 def type_of(data: EventData) -> str:

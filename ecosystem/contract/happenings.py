@@ -74,6 +74,11 @@ class CallChanged(msgspec.Struct, frozen=True):
     video: bool
     timestamp: datetime
     reason: str | None = None
+    group: str | None = None
+    """The group that is called."""
+    platform: str | None = None
+    version: str | None = None
+    """What the caller's WhatsApp says of itself."""
 
 
 class PresenceChanged(msgspec.Struct, frozen=True):
@@ -122,6 +127,47 @@ class PollVoted(msgspec.Struct, frozen=True):
     timestamp: datetime
 
 
+class NewsletterJoined(msgspec.Struct, frozen=True):
+    """`newsletter.joined`: this account follows a channel now."""
+
+    newsletter: str
+    name: str
+    description: str
+    role: str | None = None
+
+
+class NewsletterLeft(msgspec.Struct, frozen=True):
+    """`newsletter.left`: this account does not follow a channel any more. `role`: what it is there now, `guest` as a rule."""
+
+    newsletter: str
+    role: str
+
+
+class NewsletterMuted(msgspec.Struct, frozen=True):
+    """`newsletter.mute`: notices of a channel were switched off, or on again."""
+
+    newsletter: str
+    muted: bool
+
+
+class NewsletterPost(msgspec.Struct, frozen=True):
+    """One post of a channel as it stands now. `kind` and `text` are null where only the counts changed."""
+
+    server_id: int
+    kind: str | None
+    text: str | None
+    views: int
+    reactions: dict[str, int] = {}
+
+
+class NewsletterPosted(msgspec.Struct, frozen=True):
+    """`newsletter.message`: a channel posted, or the views and reactions of its posts changed."""
+
+    newsletter: str
+    posts: list[NewsletterPost]
+    timestamp: datetime
+
+
 Happening = (
     GroupJoined
     | GroupChanged
@@ -132,6 +178,10 @@ Happening = (
     | TypingChanged
     | HistorySynced
     | PollVoted
+    | NewsletterJoined
+    | NewsletterLeft
+    | NewsletterMuted
+    | NewsletterPosted
 )
 
 HAPPENING_TYPES: Final[dict[str, type[msgspec.Struct]]] = {
@@ -144,4 +194,8 @@ HAPPENING_TYPES: Final[dict[str, type[msgspec.Struct]]] = {
     "chat_presence": TypingChanged,
     "history.sync": HistorySynced,
     "poll.vote": PollVoted,
+    "newsletter.joined": NewsletterJoined,
+    "newsletter.left": NewsletterLeft,
+    "newsletter.mute": NewsletterMuted,
+    "newsletter.message": NewsletterPosted,
 }

@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from ecosystem.contract.events import EventSource
+
 Timeout = Annotated[float, msgspec.Meta(gt=0, le=120)]
 Tries = Annotated[int, msgspec.Meta(ge=0, le=1000)]
 Name = Annotated[str, msgspec.Meta(max_length=255)]
@@ -231,7 +233,8 @@ class WebhookPayload(msgspec.Struct, frozen=True, kw_only=True):
     device_jid: str | None
     """The session's own address, if it is paired."""
     seq: int
-    """Counts the session's events."""
+    """Counts the session's events, for each `source` apart."""
     timestamp: datetime
     data: dict[str, Any]
     metadata: dict[str, Any]
+    source: EventSource = EventSource.WORKER

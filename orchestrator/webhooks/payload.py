@@ -101,6 +101,7 @@ def payload_of(event: Event) -> WebhookPayload:
         timestamp=event.timestamp,
         data=event.data,
         metadata=event.metadata,
+        source=event.source,
     )
 
 

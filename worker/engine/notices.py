@@ -12,13 +12,18 @@ from ecosystem.contract.happenings import (
     GroupChanged,
     GroupJoined,
     Happening,
+    NewsletterJoined,
+    NewsletterLeft,
+    NewsletterMuted,
+    NewsletterPost,
+    NewsletterPosted,
     Person,
     PictureChanged,
     PresenceChanged,
     TypingChanged,
 )
 from worker.engine.natives import neonize
-from worker.engine.translate import bare, is_user, moment, pair
+from worker.engine.translate import bare, content_of, enum_name, is_user, moment, pair
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -134,13 +139,18 @@ def typing(native: Any, known: Known) -> Happening:
 def _call(state: str) -> Callable[[Any, Known], Happening]:
     def translated(native: Any, known: Known) -> Happening:
         meta = native.basicCallMeta
+        names = native.DESCRIPTOR.fields_by_name
+        remote = native.callRemoteMeta if "callRemoteMeta" in names else None
         return CallChanged(
             call_id=meta.callID,
             caller=_person(known, meta.callCreator, meta.callCreatorAlt),
             state=state,
             video=_is_video(native),
             timestamp=moment(meta.timestamp),
-            reason=native.reason or None if "reason" in native.DESCRIPTOR.fields_by_name else None,
+            reason=native.reason or None if "reason" in names else None,
+            group=_called_group(native),
+            platform=remote.remotePlatform or None if remote is not None else None,
+            version=remote.remoteVersion or None if remote is not None else None,
         )
 
     return translated
@@ -151,6 +161,58 @@ def _is_video(native: Any) -> bool:
     if "media" in native.DESCRIPTOR.fields_by_name:
         return bool(native.media == "video")
     return any(child.Tag == "video" for child in native.data.Nodes)
+
+
+def _called_group(native: Any) -> str | None:
+    """A group's call names it as an attribute of the notice, which the library hands on as it came."""
+    for attribute in native.data.Attrs:
+        if attribute.name == "group-jid":
+            return bare(attribute.jid) if attribute.HasField("jid") else attribute.text or None
+    return None
+
+
+# --- channels --------------------------------------------------------------------------------------------
+
+
+def followed(native: Any, _: Known) -> Happening:
+    """NewsletterJoin."""
+    channel = native.NewsletterMetadata
+    return NewsletterJoined(
+        newsletter=bare(channel.ID) or "",
+        name=channel.ThreadMeta.Name.Text,
+        description=channel.ThreadMeta.Description.Text,
+        role=enum_name(channel.ViewerMeta, "Role") if channel.HasField("ViewerMeta") else None,
+    )
+
+
+def unfollowed(native: Any, _: Known) -> Happening:
+    """NewsletterLeave."""
+    return NewsletterLeft(newsletter=bare(native.ID) or "", role=enum_name(native, "Role"))
+
+
+def channel_muted(native: Any, _: Known) -> Happening:
+    """NewsletterMuteChange."""
+    return NewsletterMuted(newsletter=bare(native.ID) or "", muted=enum_name(native, "Mute") == "on")
+
+
+def posted(native: Any, _: Known) -> Happening:
+    """NewsletterLiveUpdate."""
+    return NewsletterPosted(
+        newsletter=bare(native.JID) or "",
+        posts=[_post(post) for post in native.Messages],
+        timestamp=moment(native.TIME),
+    )
+
+
+def _post(native: Any) -> NewsletterPost:
+    said = content_of(native.Message) if native.HasField("Message") else None
+    return NewsletterPost(
+        server_id=native.MessageServerID,
+        kind=said[0] if said else None,
+        text=said[1] if said else None,
+        views=native.ViewsCount,
+        reactions={reaction.type: reaction.count for reaction in native.ReactionCounts},
+    )
 
 
 def _source(native: Any) -> list[Any]:
@@ -177,6 +239,10 @@ JOURNALED: Final[dict[int, tuple[Any, Callable[[Any, Known], Happening | None]]]
     21: (neonize.JoinedGroup, joined_group),
     22: (neonize.GroupInfoEvent, group_info),
     23: (neonize.Picture, picture),
+    32: (neonize.NewsletterJoin, followed),
+    33: (neonize.NewsletterLeave, unfollowed),
+    34: (neonize.NewsletterMuteChange, channel_muted),
+    35: (neonize.NewsletterLiveUpdate, posted),
     **_CALLS,
 }
 """The library's number of an event → its type and its translation: what must not be lost."""
@@ -193,6 +259,7 @@ PEOPLE: Final[dict[int, Callable[[Any], list[Any]]]] = {
     21: lambda native: [native.Sender] if native.HasField("Sender") else [],
     22: _of_group,
     23: lambda native: [native.JID, native.Author],
+    **dict.fromkeys((32, 33, 34, 35), lambda _: []),
     **dict.fromkeys(_CALLS, _of_call),
 }
 """The library's number of an event → the persons in it."""

@@ -13,7 +13,6 @@ import msgspec
 
 from ecosystem.contract.events import (
     EventData,
-    Media,
     MessageEdited,
     MessageReaction,
     MessageReceived,
@@ -22,6 +21,7 @@ from ecosystem.contract.events import (
     Person,
     ReceiptReceived,
 )
+from worker.engine import details
 from worker.engine import protocol as say
 from worker.engine.natives import e2e, neonize
 
@@ -254,7 +254,11 @@ def message(native: Any, known: Mapping[str, str]) -> EventData | None:
         is_group=source.IsGroup,
         timestamp=moment(info.Timestamp),
     )
-    return said_event(native.Message, about)
+    data = said_event(native.Message, about)
+    once = native.IsViewOnce or native.IsViewOnceV2 or native.IsViewOnceV2Extension
+    if once and isinstance(data, MessageReceived):
+        return msgspec.structs.replace(data, view_once=True)
+    return data
 
 
 def said_event(content: Any, about: About) -> EventData | None:
@@ -266,20 +270,30 @@ def said_event(content: Any, about: About) -> EventData | None:
     common = {
         field: getattr(about, field) for field in ("chat", "chat_lid", "sender", "from_me", "is_group", "timestamp")
     }
+    changed = {**common, "message_id": target, "change_id": about.message_id}
     if kind == "edited" and target:
-        return MessageEdited(message_id=target, text=text, **common)
+        return MessageEdited(text=text, **changed)
     if kind == "revoked" and target:
-        return MessageRevoked(message_id=target, **common)
+        return MessageRevoked(**changed)
     if kind == "reaction" and target and body.DESCRIPTOR.name == "ReactionMessage":
-        return MessageReaction(message_id=target, emoji=text or "", **common)
+        return MessageReaction(emoji=text or "", **changed)
+    beside = details.beside(kind, body, _text_of)
+    if details.is_view_once(content):
+        beside["view_once"] = True
     return MessageReceived(
         message_id=about.message_id,
         kind=kind,
         text=text,
         quoted_id=target,
-        media=_media(kind, body) if kind in _MEDIA else None,
+        media=details.media(kind, body) if kind in _MEDIA else None,
         **common,
+        **beside,
     )
+
+
+def _text_of(content: Any) -> str | None:
+    found = content_of(content)
+    return found[1] if found is not None else None
 
 
 def outgoing_event(content: bytes, about: About) -> tuple[EventData | None, bytes | None]:
@@ -363,27 +377,18 @@ def _protocol(protocol: Any) -> tuple[str, str | None, str | None, Any] | None:
     return None
 
 
-def _media(kind: str, body: Any) -> Media:
-    names = body.DESCRIPTOR.fields_by_name
-    return Media(
-        kind=kind,
-        mimetype=body.mimetype or None,
-        size_bytes=body.fileLength or None,
-        filename=(body.fileName or None) if "fileName" in names else None,
-        seconds=(body.seconds or None) if "seconds" in names else None,
-    )
-
-
 def receipt(native: Any, known: Mapping[str, str]) -> ReceiptReceived | None:
     """A Receipt event; None for receipts among our own devices."""
     kind = RECEIPT_KINDS.get(native.Type)
     if kind is None or not native.MessageIDs:
         return None
     source = native.MessageSource
-    chat, _ = _where(source, known)
+    chat, chat_lid = _where(source, known)
     return ReceiptReceived(
         message_ids=list(native.MessageIDs),
         chat=chat,
+        chat_lid=chat_lid,
+        device=source.Sender.Device,
         sender=_who(source, known),
         kind=kind,
         timestamp=moment(native.Timestamp),
@@ -393,9 +398,11 @@ def receipt(native: Any, known: Mapping[str, str]) -> ReceiptReceived | None:
 def undecryptable(native: Any, known: Mapping[str, str]) -> MessageUndecryptable:
     """An UndecryptableMessage event."""
     info = native.Info
+    chat, chat_lid = _where(info.MessageSource, known)
     return MessageUndecryptable(
         message_id=info.ID,
-        chat=_where(info.MessageSource, known)[0],
+        chat=chat,
+        chat_lid=chat_lid,
         sender=_who(info.MessageSource, known, info.Pushname),
         timestamp=moment(info.Timestamp),
     )
@@ -443,7 +450,8 @@ def temporary_ban(native: Any) -> say.EngineEvent:
 LIFECYCLE: Final[dict[int, tuple[Any, Callable[[Any], say.EngineEvent]]]] = {
     2: (neonize.PairStatus, pair_status),
     3: (neonize.Connected, lambda _: say.Online()),
-    4: (neonize.KeepAliveTimeout, lambda native: say.Trouble(detail=f"{native.ErrorCount} keep-alives unanswered")),
+    4: (neonize.KeepAliveTimeout, lambda native: say.KeepAliveLost(count=int(native.ErrorCount))),
+    5: (neonize.KeepAliveRestored, lambda _: say.KeepAliveBack()),
     6: (
         neonize.LoggedOut,
         lambda native: say.LoggedOut(on_connect=native.OnConnect, detail=enum_name(native, "Reason")),

@@ -16,12 +16,13 @@ from ecosystem.contract.events import (
     MessageRevoked,
     MessageUndecryptable,
     ReceiptReceived,
+    SessionStateChanged,
     type_of,
 )
 from ecosystem.contract.happenings import Happening
 from ecosystem.contract.ids import new_ulid
 from ecosystem.contract.worker import Retention
-from worker.store import chats, happenings, history, messages, sends
+from worker.store import chats, happenings, history, lives, messages, sends
 from worker.store.calls import Calls
 from worker.store.contacts import Contacts
 from worker.store.db import FILE, Arrival, Database, now_ms
@@ -91,13 +92,16 @@ class SessionStore:
 
     # --- recording ----------------------------------------------------------------------
 
-    async def record(self, data: EventData, *, jid: str | None) -> None:
-        """One event of our own making (a state, a QR code) into the outbox."""
-        await self.database.run(self._record, data, jid)
+    async def record(self, data: EventData, *, jid: str | None) -> int:
+        """One event of our own making (a state, a QR code) into the outbox, with those that go with it; how many."""
+        return await self.database.run(self._record, data, jid)
 
-    def _record(self, data: EventData, jid: str | None) -> None:
+    def _record(self, data: EventData, jid: str | None) -> int:
         with self.database.transaction() as db:
-            self._append(db, new_ulid(), now_ms(), data, jid)
+            told = lives.told(db, data) if isinstance(data, SessionStateChanged) else [data]
+            for each in told:
+                self._append(db, new_ulid(), now_ms(), each, jid)
+        return len(told)
 
     async def record_arrival(
         self, arrival: Arrival, data: EventData | None, *, jid: str | None, content: bytes | None = None

@@ -182,8 +182,9 @@ async def test_killed_and_back_logged_in_with_what_came_meanwhile(
 async def test_a_clean_stop_is_quick_and_says_so(worker: WorkerProcess, sandbox: Sandbox, redis: RedisProcess) -> None:
     await pair(worker, sandbox)
     assert await worker.stop() == WorkerExit.STOPPED
-    last = events(redis)[-1]
+    last, disconnected = events(redis)[-2:]
     assert (last.type, last.data["new"], last.data["reason"]) == ("session.state", "disconnected", "stopped")
+    assert (disconnected.type, disconnected.data["reason"]) == ("session.disconnected", "stopped")
     with redis.client() as client:
         assert client.get(keys.heartbeat("t", "alpha")) is None
 

@@ -7,7 +7,18 @@ from typing import Any
 
 import pytest
 
-from ecosystem.contract.happenings import CallChanged, GroupChanged, GroupJoined, Person, PictureChanged
+from ecosystem.contract.happenings import (
+    CallChanged,
+    GroupChanged,
+    GroupJoined,
+    NewsletterJoined,
+    NewsletterLeft,
+    NewsletterMuted,
+    NewsletterPost,
+    NewsletterPosted,
+    Person,
+    PictureChanged,
+)
 from tests.unit.worker.test_translate import BEA, BEA_LID, GROUP, ME, ME_LID, NOTHING, source
 from worker.engine import notices, translate
 from worker.engine.natives import neonize
@@ -118,6 +129,47 @@ def test_a_groups_call_is_only_noticed_and_names_its_media() -> None:
     found = function(native, KNOWN)
     assert isinstance(found, CallChanged)
     assert (found.call_id, found.video, found.caller) == ("CALL2", True, BOTH)
+
+
+def test_what_a_call_tells_besides() -> None:
+    native = call(neonize.CallOffer)
+    native.callRemoteMeta.remotePlatform, native.callRemoteMeta.remoteVersion = "android", "2.24"
+    native.data.Attrs.add(name="call-id", text="CALL1")
+    native.data.Attrs.add(name="group-jid", jid=native_jid(GROUP))
+    found = notices.JOURNALED[36][1](native, KNOWN)
+    assert isinstance(found, CallChanged)
+    assert (found.platform, found.version, found.group) == ("android", "2.24", GROUP)
+
+
+CHANNEL = "120363144038483540@newsletter"
+
+
+def test_channels() -> None:
+    joined = neonize.NewsletterJoin()
+    joined.NewsletterMetadata.ID.CopyFrom(native_jid(CHANNEL))
+    joined.NewsletterMetadata.ThreadMeta.Name.Text = "News"
+    joined.NewsletterMetadata.ThreadMeta.Description.Text = "Every day"
+    joined.NewsletterMetadata.ViewerMeta.Role = 1
+    told: list[Any] = [
+        (32, joined, NewsletterJoined(CHANNEL, "News", "Every day", "subscriber")),
+        (33, neonize.NewsletterLeave(ID=native_jid(CHANNEL), Role=2), NewsletterLeft(CHANNEL, "guest")),
+        (34, neonize.NewsletterMuteChange(ID=native_jid(CHANNEL), Mute=1), NewsletterMuted(CHANNEL, muted=True)),
+        (34, neonize.NewsletterMuteChange(ID=native_jid(CHANNEL), Mute=2), NewsletterMuted(CHANNEL, muted=False)),
+    ]
+    for code, native, wanted in told:
+        assert notices.people(code, native) == set()
+        assert notices.JOURNALED[code][1](native, {}) == wanted
+
+
+def test_posts_of_a_channel() -> None:
+    native = neonize.NewsletterLiveUpdate(JID=native_jid(CHANNEL), TIME=AT)
+    post = native.Messages.add(MessageServerID=7, ViewsCount=15)
+    post.ReactionCounts.add(type="👍", count=3)
+    post.Message.conversation = "hello"
+    native.Messages.add(MessageServerID=8, ViewsCount=1)
+    assert notices.JOURNALED[35][1](native, {}) == NewsletterPosted(
+        CHANNEL, [NewsletterPost(7, "text", "hello", 15, {"👍": 3}), NewsletterPost(8, None, None, 1)], MOMENT
+    )
 
 
 @pytest.mark.parametrize(("state", "media", "told"), [(1, 1, "typing"), (1, 2, "recording"), (2, 1, "paused")])

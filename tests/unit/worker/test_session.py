@@ -81,8 +81,9 @@ async def test_pairing_by_qr_to_online(stage: Stage) -> None:
     told = await stage.told()
     assert [event.type for event in told] == [
         "session.state", "session.state", "session.qr", "session.qr", "session.state", "session.paired", "session.state",
+        "session.connected",
     ]  # fmt: skip
-    assert [event.seq for event in told] == list(range(1, 8))
+    assert [event.seq for event in told] == list(range(1, 9))
     assert [event.data["reason"] for event in told if event.type == "session.state"] == [
         "connecting", "pairing", "paired", "online",
     ]  # fmt: skip
@@ -209,6 +210,38 @@ async def test_leftovers_of_a_killed_worker_come_first(stage: Stage) -> None:
     await stage.session.start(connect=True)
     told = await stage.told()
     assert [event.type for event in told] == ["message", "session.state"]
+
+
+async def test_the_next_worker_tells_what_a_killed_one_could_not(stage: Stage) -> None:
+    await online(stage)
+    before = len(await stage.told())
+    # The store is all that is left of the first one.
+    after = Stage(stage.store, ScriptedRedis())
+    await after.session.start(connect=True)
+    told = (await after.told())[before:]
+    assert [(event.type, event.data.get("old"), event.data["reason"]) for event in told] == [
+        ("session.state", "authenticated", "worker_lost"),
+        ("session.disconnected", "authenticated", "worker_lost"),
+        ("session.state", "disconnected", "connecting"),
+    ]
+    await after.session.leave()
+    assert (await after.told())[-1].type == "session.disconnected"
+    third = Stage(stage.store, ScriptedRedis())
+    so_far = len(await third.told())
+    await third.session.start(connect=True)
+    assert [event.data["reason"] for event in (await third.told())[so_far:]] == ["connecting"]
+    await third.session.leave()
+
+
+async def test_every_event_counts(stage: Stage) -> None:
+    await online(stage)
+    await stage.play(say.Banned(code="101", seconds=60))
+    told = [event.type for event in await stage.told()]
+    assert told == [
+        "session.state", "session.state", "session.connected",
+        "session.state", "session.disconnected", "session.banned", "session.error",
+    ]  # fmt: skip
+    assert stage.session.tally.events == len(told)
 
 
 async def test_sending_records_the_message(stage: Stage) -> None:

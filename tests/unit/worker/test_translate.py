@@ -173,6 +173,7 @@ def test_what_is_said_about_another_message(content: dict[str, Any], shape: Any,
     common = {
         "message_id": "M1", "chat": BEA, "chat_lid": BEA_LID, "sender": Person(jid=BEA, lid=BEA_LID, name="Bea"),
         "from_me": False, "is_group": False, "timestamp": dt.datetime(2026, 1, 1, tzinfo=dt.UTC),
+        "change_id": "3EB0",
     }  # fmt: skip
     assert translate.message(native(build(e2e.Message(), content)), {}) == shape(**common, **more)
 

@@ -12,12 +12,13 @@ import inspect
 import pkgutil
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 import msgspec
 
 import ecosystem.contract
-from ecosystem.contract import envelope, errors, events, heartbeat, outbox, session, worker
+from ecosystem.contract import envelope, errors, events, happenings, heartbeat, outbox, session, worker
+from ecosystem.contract.eventbook import EXAMPLES as EVENT_EXAMPLES
 from tests.unit.ecosystem.contract.access_examples import ACCESS_EXAMPLES, GRANT
 from tests.unit.ecosystem.contract.message_examples import LIMITS, MESSAGE_EXAMPLES
 from tests.unit.ecosystem.contract.session_examples import SESSION_EXAMPLES
@@ -27,7 +28,8 @@ GOLDEN: Final = Path(__file__).parent / "golden"
 _AT: Final = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 _JID: Final = "5511900000001@s.whatsapp.net"
 _ULID: Final = "01KDZ7B7BWD2DRJRVKCXGP6Q7C"
-_ANA: Final = events.Person(jid=_JID, lid="123456789@lid", name="Ana")
+_PHOTO: Final = cast("events.MessageReceived", EVENT_EXAMPLES["message"])
+_POSTED: Final = cast("happenings.NewsletterPosted", EVENT_EXAMPLES["newsletter.message"])
 _COUNTERS: Final = heartbeat.Counters(
     messages_in=1, messages_out=2, receipts_in=3, events=4, outbox_waiting=5, sends_waiting=6, reconnects=7
 )
@@ -82,31 +84,11 @@ EXAMPLES: Final[tuple[msgspec.Struct, ...]] = (
         retry_after_s=1.5,
         upstream_code="463",
     ).problem(request_id="r-1"),
-    _ANA,
-    events.Media(kind="audio", mimetype="audio/ogg", size_bytes=2048, filename="a.ogg", seconds=3),
-    events.SessionStateChanged(
-        old=session.SessionState.CONNECTED,
-        new=session.SessionState.AUTHENTICATED,
-        reason=session.Reason.PAIRED,
-        detail="by code",
-    ),
-    events.SessionQr(text="2@abc,def", seq=1, expires_in_s=60.0),
-    events.SessionPaired(jid=_JID, lid="123456789@lid"),
-    events.MessageReceived(
-        message_id="3EB0",
-        chat=_JID,
-        chat_lid="123456789@lid",
-        sender=_ANA,
-        from_me=False,
-        is_group=False,
-        kind="audio",
-        text="Olá",
-        timestamp=_AT,
-        quoted_id="3EB1",
-        media=events.Media(kind="audio"),
-    ),
-    events.ReceiptReceived(message_ids=["3EB0"], chat=_JID, sender=_ANA, kind="read", timestamp=_AT),
-    events.MessageUndecryptable(message_id="3EB0", chat=_JID, sender=_ANA, timestamp=_AT),
+    _PHOTO.sender,
+    _PHOTO,
+    *(data for data in EVENT_EXAMPLES.values() if data is not _PHOTO),
+    *(part for part in (_PHOTO.media, _PHOTO.location, *_PHOTO.contacts) if part is not None),
+    *_POSTED.posts,
     events.Event(
         id=_ULID,
         type="session.paired",
@@ -116,6 +98,7 @@ EXAMPLES: Final[tuple[msgspec.Struct, ...]] = (
         jid=_JID,
         data={"jid": _JID, "lid": None},
         metadata={"customer": 7},
+        source=events.EventSource.ORCHESTRATOR,
     ),
     outbox.EventPage(
         events=[

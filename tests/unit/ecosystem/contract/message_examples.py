@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from ecosystem.contract import events, messages, worker
+from ecosystem.contract import messages, worker
 
 if TYPE_CHECKING:
     import msgspec
 
-_AT: Final = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
-_JID: Final = "5511900000001@s.whatsapp.net"
-_ANA: Final = events.Person(jid=_JID, lid="123456789@lid", name="Ana")
 _ADDRESSED: Final[dict[str, Any]] = {
     "phone": "5521900000002",
     "reply_message_id": "3EB0",
@@ -55,27 +51,4 @@ MESSAGE_EXAMPLES: Final[tuple[msgspec.Struct, ...]] = (
     messages.React(phone="5511900000001", emoji="x"),
     messages.UpdateMessage(phone="5511900000001", message="new"),
     messages.ForwardMessage(phone="5511900000001", duration=86400, force_reupload=True),
-    events.MessageEdited(
-        message_id="3EB0",
-        chat=_JID,
-        chat_lid="1@lid",
-        sender=_ANA,
-        from_me=True,
-        is_group=False,
-        text="new",
-        timestamp=_AT,
-    ),
-    events.MessageRevoked(
-        message_id="3EB0", chat=_JID, chat_lid="1@lid", sender=_ANA, from_me=True, is_group=False, timestamp=_AT
-    ),
-    events.MessageReaction(
-        message_id="3EB0",
-        chat=_JID,
-        chat_lid="1@lid",
-        sender=_ANA,
-        from_me=True,
-        is_group=False,
-        emoji="x",
-        timestamp=_AT,
-    ),
 )

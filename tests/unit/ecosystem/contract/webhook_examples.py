@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from ecosystem.contract import webhook
+from ecosystem.contract.events import EventSource
 
 if TYPE_CHECKING:
     import msgspec
@@ -133,5 +134,6 @@ WEBHOOK_EXAMPLES: Final[tuple[msgspec.Struct, ...]] = (
         timestamp=_AT,
         data={"jid": "5511900000001@s.whatsapp.net", "lid": None},
         metadata={"customer": 7},
+        source=EventSource.ORCHESTRATOR,
     ),
 )
