@@ -9,11 +9,13 @@ import socket
 import ssl
 import threading
 import urllib.parse
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
 import msgspec
 
+from cli.texts import tr
 from ecosystem.contract.envelope import Envelope
 from ecosystem.contract.errors import (
     HTTP_STATUS,
@@ -31,7 +33,7 @@ from ecosystem.contract.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from ecosystem.home import Home
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 Query: TypeAlias = Mapping[str, str | int | float | bool | None]
+Waiting: TypeAlias = Callable[[str], AbstractContextManager[object]]
 
 TIMEOUT_S: Final = 30.0
 """How long the server may be silent before a plain request is given up; a `wait` is added to it."""
@@ -76,16 +79,18 @@ class Address(msgspec.Struct, frozen=True):
             parts = urllib.parse.urlsplit(url)
             port = parts.port
         except ValueError as error:
-            raise InvalidRequest(f"--url: {error}", field="url") from None
+            raise InvalidRequest(tr("--url: {error}", error=error), field="url") from None
         if parts.username is not None or parts.password is not None:
-            raise InvalidRequest("--url holds a user or password", field="url", hint="put the key into ZAPVISOR_KEY")
+            raise InvalidRequest(
+                tr("--url holds a user or password"), field="url", hint=tr("put the key into ZAPVISOR_KEY")
+            )
         if parts.query or parts.fragment:
-            raise InvalidRequest("--url has a query or a fragment", field="url")
+            raise InvalidRequest(tr("--url has a query or a fragment"), field="url")
         if parts.scheme == "unix" and parts.path.startswith("/") and not parts.netloc:
             return cls("unix", "localhost", 0, path=parts.path)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise InvalidRequest(
-                "--url must look like http://host:3000, https://host or unix:///path/to/socket", field="url"
+                tr("--url must look like http://host:3000, https://host or unix:///path/to/socket"), field="url"
             )
         default = 443 if parts.scheme == "https" else 80
         return cls(parts.scheme, parts.hostname, port or default, prefix=parts.path.rstrip("/"))
@@ -107,20 +112,23 @@ class _SavedKey(msgspec.Struct, frozen=True):
 
 def local_address(home: Home) -> Address:
     """Where the instance of `home` answers. Raises NotRunning when it does not run."""
-    hint = "start it with `zapvisor up`, or name another one with --home or --url"
+    hint = tr("start it with `zapvisor up`, or name another one with --home or --url")
     try:
         raw = home.instance.read_bytes()
     except FileNotFoundError:
-        raise NotRunning(f"Zapvisor is not running in {home.root}", hint=hint) from None
+        raise NotRunning(tr("Zapvisor is not running in {root}", root=home.root), hint=hint) from None
     except OSError as error:
         raise NotRunning(
-            f"{home.instance} cannot be read: {error.strerror}",
-            hint="run this as the user who started Zapvisor, or set ZAPVISOR_URL and ZAPVISOR_KEY",
+            tr("{instance} cannot be read: {strerror}", instance=home.instance, strerror=error.strerror),
+            hint=tr("run this as the user who started Zapvisor, or set ZAPVISOR_URL and ZAPVISOR_KEY"),
         ) from None
     try:
         return Address.parse(msgspec.json.decode(raw, type=_InstanceFile).url)
     except (msgspec.DecodeError, InvalidRequest):
-        raise NotRunning(f"{home.instance} cannot be read", hint="restart it: `zapvisor down`, `zapvisor up`") from None
+        raise NotRunning(
+            tr("{instance} cannot be read", instance=home.instance),
+            hint=tr("restart it: `zapvisor down`, `zapvisor up`"),
+        ) from None
 
 
 def local_key(home: Home) -> str | None:
@@ -145,15 +153,15 @@ def _read_private(path: Path) -> bytes | None:
         return None
     except OSError as error:
         raise ApiKeyMissing(
-            f"{path} cannot be read: {error.strerror}",
-            hint="run this as the user who started Zapvisor, or set ZAPVISOR_KEY",
+            tr("{path} cannot be read: {strerror}", path=path, strerror=error.strerror),
+            hint=tr("run this as the user who started Zapvisor, or set ZAPVISOR_KEY"),
         ) from None
 
 
 def checked_key(key: str) -> str:
     """`key`, if it can stand in a header; otherwise ApiKeyUnknown, which does not repeat it."""
     if not _KEY.fullmatch(key):
-        raise ApiKeyUnknown("the key holds characters no key has", field="key", hint="check ZAPVISOR_KEY")
+        raise ApiKeyUnknown(tr("the key holds characters no key has"), field="key", hint=tr("check ZAPVISOR_KEY"))
     return key
 
 
@@ -170,7 +178,8 @@ class Answer(msgspec.Struct, frozen=True):
             return msgspec.json.decode(self.body, type=type_)
         except msgspec.DecodeError as error:
             raise InternalError(
-                f"the server's answer is not understood: {error}", hint="are client and server of the same version?"
+                tr("the server's answer is not understood: {error}", error=error),
+                hint=tr("are client and server of the same version?"),
             ) from None
 
 
@@ -216,13 +225,21 @@ class Cancel:
 class Client:
     """Requests to one server, one connection each. Every failure is a DomainError."""
 
-    def __init__(self, address: Address, key: str | None, *, timeout: float = TIMEOUT_S) -> None:
+    def __init__(
+        self, address: Address, key: str | None, *, timeout: float = TIMEOUT_S, waiting: Waiting | None = None
+    ) -> None:
+        """`waiting` is entered, with a sentence, while a request is under way."""
         self.address = address
         self._key = key
         self._timeout = timeout
+        self._waiting = waiting or _silent
 
     def __repr__(self) -> str:
         return f"<Client of {self.address}>"
+
+    def hurried(self, timeout: float) -> Client:
+        """The same, silent, with `timeout` seconds for an answer."""
+        return Client(self.address, self._key, timeout=timeout)
 
     def get(self, path: str, query: Query | None = None, *, wait: float = 0) -> Answer:
         """GET; `wait` is how long the server was told it may take on top of the usual, in seconds."""
@@ -245,7 +262,8 @@ class Client:
             response = self._send(connection, method, path, query, body)
             return _read(response)
 
-        return self._with_connection(exchange, self._timeout + wait)
+        with self._waiting(tr("waiting for {address}", address=self.address)):
+            return self._with_connection(exchange, self._timeout + wait)
 
     def stream(
         self,
@@ -320,17 +338,29 @@ class Client:
 
     def _translated(self, error: Exception) -> DomainError:
         if isinstance(error, TimeoutError):
-            return WorkerTimeout(f"{self.address} does not answer in time", hint="see `zapvisor doctor`")
+            return WorkerTimeout(
+                tr("{address} does not answer in time", address=self.address), hint=tr("see `zapvisor doctor`")
+            )
         if isinstance(error, ssl.SSLError):
             return NotRunning(
-                f"no safe connection to {self.address}: {error.reason or error}", hint="check the certificate"
+                tr("no safe connection to {address}: {reason}", address=self.address, reason=error.reason or error),
+                hint=tr("check the certificate"),
             )
         if isinstance(error, http.client.IncompleteRead):
-            return NotRunning(f"{self.address} broke the answer off", hint="try again")
+            return NotRunning(tr("{address} broke the answer off", address=self.address), hint=tr("try again"))
         if isinstance(error, http.client.HTTPException) and not isinstance(error, ConnectionError):
-            return NotRunning(f"what answers at {self.address} does not speak HTTP", hint="check --url")
+            return NotRunning(
+                tr("what answers at {address} does not speak HTTP", address=self.address), hint=tr("check --url")
+            )
         reason = getattr(error, "strerror", None) or type(error).__name__
-        return NotRunning(f"nothing answers at {self.address}: {reason}", hint="is it running? try `zapvisor doctor`")
+        return NotRunning(
+            tr("nothing answers at {address}: {reason}", address=self.address, reason=reason),
+            hint=tr("is it running? try `zapvisor doctor`"),
+        )
+
+
+def _silent(_: str) -> AbstractContextManager[object]:
+    return nullcontext()
 
 
 def segment(text: str) -> str:
@@ -419,7 +449,8 @@ def _from_envelope(answer: Answer) -> DomainError | None:
 
 def _from_status(answer: Answer) -> DomainError:
     kind = kind_of(answer)
-    sentence = f"the server answered {answer.status} {http.client.responses.get(answer.status, '')}".rstrip()
+    phrase = http.client.responses.get(answer.status, "")
+    sentence = tr("the server answered {status} {phrase}", status=answer.status, phrase=phrase).rstrip()
     return from_problem(
         Problem(
             status=answer.status,
@@ -429,7 +460,7 @@ def _from_status(answer: Answer) -> DomainError:
             detail=sentence,
             error=sentence,
             retryable=False,
-            hint="is this a Zapvisor? check --url" if answer.status < 500 else None,
+            hint=tr("is this a Zapvisor? check --url") if answer.status < 500 else None,
         )
     )
 

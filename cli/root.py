@@ -10,10 +10,14 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import click
 
-from cli.context import PROGRAM, common_options, refuse_unknown
+from cli import texts
+from cli.context import PROGRAM, Spoken, common_options, help_record, refuse_unknown
+from cli.texts import tr
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from click.shell_completion import CompletionItem
 
 EXIT_INTERRUPTED: Final = 130
 """Ended by Ctrl-C: 128 + SIGINT, as a shell counts."""
@@ -26,15 +30,19 @@ COMPLETION_VARIABLE: Final = "_ZAPVISOR_COMPLETE"
 
 
 class Entry(NamedTuple):
-    """One verb: where its command object is, and its line in the overview (so that help imports nothing)."""
+    """One word after `zapvisor`: where its command object is, and its line in the overview (so that help imports nothing).
+
+    `aliases`: other words for it; the short ones are PM2's.
+    """
 
     name: str
     target: str
     summary: str
+    aliases: tuple[str, ...] = ()
 
 
 class Section(NamedTuple):
-    """Verbs under one heading of the overview."""
+    """Commands about one thing, under one heading of the overview."""
 
     title: str
     entries: tuple[Entry, ...]
@@ -45,7 +53,9 @@ SECTIONS: Final = (
         "This machine",
         (
             Entry("up", "cli.commands.instance:up", "Start Zapvisor here: services, gateway and every session."),
-            Entry("down", "cli.commands.instance:down", "Stop the Zapvisor that runs here, sessions included."),
+            Entry(
+                "down", "cli.commands.instance:down", "Stop the Zapvisor that runs here, sessions included.", ("kill",)
+            ),
             Entry("doctor", "cli.commands.doctor:doctor", "Check what Zapvisor needs, and say what to do."),
         ),
     ),
@@ -53,29 +63,38 @@ SECTIONS: Final = (
         "Sessions",
         (
             Entry("create", "cli.commands.session:create", "Create a session and start it."),
-            Entry("list", "cli.commands.session:list_", "Show the sessions (also: ls)."),
-            Entry("describe", "cli.commands.session:describe", "Show all there is to know about one session."),
+            Entry("list", "cli.commands.session:list_", "Show the sessions.", ("ls", "l", "ps")),
+            Entry(
+                "describe",
+                "cli.commands.session:describe",
+                "Show all there is to know about one session.",
+                ("desc", "info", "show"),
+            ),
             Entry("start", "cli.commands.session:start", "Start sessions."),
             Entry("stop", "cli.commands.session:stop", "Stop sessions; they stay paired."),
-            Entry("restart", "cli.commands.session:restart", "Restart sessions in a fresh process."),
-            Entry("logout", "cli.commands.session:logout", "Unlink a session from its phone."),
-            Entry("delete", "cli.commands.session:delete", "Delete sessions (also: del)."),
+            Entry("restart", "cli.commands.session:restart", "Restart sessions in a fresh process.", ("rs",)),
+            Entry("logout", "cli.commands.session:logout", "Unlink sessions from their phones."),
+            Entry("delete", "cli.commands.session:delete", "Delete sessions.", ("del", "rm")),
         ),
     ),
     Section(
-        "Pairing and messages",
+        "Pairing",
         (
             Entry("qr", "cli.commands.pairing:qr", "Show a session's QR code until a phone has scanned it."),
             Entry("pair", "cli.commands.pairing:pair", "Pair a session with a code to type on the phone."),
-            Entry("send", "cli.commands.message:send", "Send a text message."),
         ),
     ),
+    Section("Messages", (Entry("send", "cli.commands.message:send", "Send a text message."),)),
     Section(
         "Watching",
         (
-            Entry("status", "cli.commands.status:status", "Show the instance: counts, processes, address."),
-            Entry("logs", "cli.commands.logs:logs", "Show the log of a session or of a program."),
+            Entry("status", "cli.commands.status:status", "Show the instance: counts, processes, address.", ("fleet",)),
+            Entry("logs", "cli.commands.logs:logs", "Show the log of a session or of a program.", ("log",)),
         ),
+    ),
+    Section(
+        "Webhooks",
+        (Entry("webhook", "cli.commands.webhooks:webhook", "Webhooks: who is told of events, and what came of it."),),
     ),
     Section(
         "Security",
@@ -85,26 +104,38 @@ SECTIONS: Final = (
         ),
     ),
     Section(
-        "More",
+        "Sandbox",
+        (Entry("sandbox", "cli.commands.sandbox:sandbox", "Virtual phones and faults of the sandbox WhatsApp."),),
+    ),
+    Section(
+        "This command",
         (
-            Entry("webhook", "cli.commands.webhooks:webhook", "Webhooks: who is told of events, and what came of it."),
-            Entry("sandbox", "cli.commands.sandbox:sandbox", "Virtual phones and faults of the sandbox WhatsApp."),
+            Entry("context", "cli.commands.contexts:context", "Servers saved under a name, and which one is meant."),
             Entry("completion", "cli.commands.completion:completion", "Print the completion script for a shell."),
+            Entry(
+                "session",
+                "cli.commands.sessions:session",
+                "The verbs of sessions: `zapvisor session list` is `zapvisor list`.",
+            ),
         ),
     ),
 )
 ENTRIES: Final = {entry.name: entry for section in SECTIONS for entry in section.entries}
-ALIASES: Final = {"ls": "list", "del": "delete"}
+ALIASES: Final[dict[str, tuple[str, ...]]] = {
+    **{alias: (entry.name,) for entry in ENTRIES.values() for alias in entry.aliases},
+    "jlist": ("list", "--json"),
+}
+"""Other words, and what each stands for."""
 
 
-class Root(click.Group):
+class Root(Spoken, click.Group):
     """The group behind `zapvisor`: reads the table above instead of holding commands."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 -- click's signature
         return list(ENTRIES)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 -- click's signature
-        entry = ENTRIES.get(ALIASES.get(cmd_name, cmd_name))
+        entry = ENTRIES.get(ALIASES.get(cmd_name, (cmd_name,))[0])
         if entry is None:
             return None
         module, _, attribute = entry.target.partition(":")
@@ -117,12 +148,47 @@ class Root(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         refuse_unknown(ctx, args[0], [*ENTRIES, *ALIASES])
-        return super().resolve_command(ctx, args)
+        return super().resolve_command(ctx, [*ALIASES.get(args[0], args[:1]), *args[1:]])
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        self.format_commands(ctx, formatter)
+        with formatter.section(tr("Options of every command")):
+            formatter.write_dl(
+                [each for param in self.get_params(ctx) if (each := help_record(param, ctx)) is not None]
+            )
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 -- click's signature
+        width = max(map(len, ENTRIES))
         for section in SECTIONS:
-            with formatter.section(section.title):
-                formatter.write_dl([(entry.name, entry.summary) for entry in section.entries])
+            with formatter.section(tr(section.title)):
+                formatter.write_dl([(f"{entry.name:<{width}}", _line(entry)) for entry in section.entries])
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 -- click's signature
+        formatter.write_paragraph()
+        formatter.write_text(tr(EPILOG))
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """From the table: whoever presses TAB does not wait for every command to be imported."""
+        from click.shell_completion import CompletionItem
+
+        if incomplete.startswith("-"):
+            return click.Command.shell_complete(self, ctx, incomplete)
+        return [
+            CompletionItem(entry.name, help=tr(entry.summary))
+            for entry in ENTRIES.values()
+            if entry.name.startswith(incomplete)
+        ]
+
+
+def _line(entry: Entry) -> str:
+    """An entry's line of the overview."""
+    summary = tr(entry.summary)
+    if not entry.aliases:
+        return summary
+    return tr("{summary} (also: {aliases}).", summary=summary.rstrip("."), aliases=", ".join(entry.aliases))
+
+
+EPILOG: Final = "Begin with `zapvisor up --sandbox`: a whole fleet on a WhatsApp of its own, without a phone."
 
 
 def _show_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
@@ -143,7 +209,6 @@ def _show_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
         ),
     ],
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
-    epilog="Begin with `zapvisor up --sandbox`: a whole fleet on a WhatsApp of its own, without a phone.",
 )
 @click.pass_context
 def zapvisor(ctx: click.Context) -> None:
@@ -158,6 +223,7 @@ def main(args: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # a name in a script the locale lacks is no reason to fail
+    texts.use(texts.chosen(words))
     try:
         code = _complete() if COMPLETION_VARIABLE in os.environ else _run(words)
         sys.stdout.flush()
@@ -192,7 +258,7 @@ def _fail(error: Exception, words: Sequence[str]) -> int:
     from cli.output.problems import report
 
     try:
-        return report(error, as_json="--json" in words)
+        return report(error, as_json="--json" in words or words[:1] == ["jlist"])
     except BrokenPipeError:
         return _broken_pipe()
 

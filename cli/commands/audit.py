@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from cli.context import Call, SessionParam, verb
+from cli.texts import tr
 
 
 @verb(
@@ -34,9 +35,9 @@ def audit(call: Call, /, **filters: str | int | bool | None) -> None:
         return
     rows = records.rows_of(answer.body)
     if not rows:
-        call.screen.note("nothing is recorded")
+        call.screen.note(tr("nothing is recorded"))
         return
     call.screen.table(*records.as_table(rows))
     page = answer.decode(AuditPage)
     if page.next_before is not None:
-        call.screen.note(f"older ones: --before {page.next_before}")
+        call.screen.note(tr("older ones: --before {next_before}", next_before=page.next_before))

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from cli.context import Call, verb
+from cli.texts import tr
 from ecosystem.contract.errors import DomainError, NotRunning
 
 if TYPE_CHECKING:
@@ -85,7 +86,9 @@ def _checks(call: Call) -> Iterator[Finding]:
             yield check_service_user(settings)
             yield from check_external(settings)
             running = _is_running(settings)
-            yield Finding("instance", OK, f"runs (pid {running})" if running else "does not run")
+            yield Finding(
+                "instance", OK, tr("runs (pid {running})", running=running) if running else tr("does not run")
+            )
             if not running:
                 yield from check_ports(settings)
     yield check_clock()
@@ -100,7 +103,7 @@ def check_python() -> Finding:
     have = ".".join(map(str, sys.version_info[:3]))
     if sys.version_info[:2] >= PYTHON_LEAST:
         return Finding("python", OK, have)
-    return Finding("python", FAIL, have, f"install Python {'.'.join(map(str, PYTHON_LEAST))} or newer")
+    return Finding("python", FAIL, have, tr("install Python {names} or newer", names=".".join(map(str, PYTHON_LEAST))))
 
 
 def check_libmagic() -> Finding:
@@ -108,7 +111,7 @@ def check_libmagic() -> Finding:
     found = ctypes.util.find_library("magic")
     if found:
         return Finding("libmagic", OK, found)
-    return Finding("libmagic", FAIL, "not found", "apt-get install libmagic1")
+    return Finding("libmagic", FAIL, tr("not found"), "apt-get install libmagic1")
 
 
 def check_ffmpeg() -> Finding:
@@ -116,14 +119,14 @@ def check_ffmpeg() -> Finding:
     found = shutil.which("ffmpeg")
     if found:
         return Finding("ffmpeg", OK, found)
-    return Finding("ffmpeg", WARN, "not found: no voice messages, no video thumbnails", "apt-get install ffmpeg")
+    return Finding("ffmpeg", WARN, tr("not found: no voice messages, no video thumbnails"), "apt-get install ffmpeg")
 
 
 def check_engine() -> Finding:
     """Whether the WhatsApp engine is installed (it is not loaded: that would start its threads)."""
     if find_spec("neonize") is not None:
-        return Finding("engine", OK, "neonize is installed")
-    return Finding("engine", FAIL, "neonize is not installed", "install the locked requirements: make setup")
+        return Finding("engine", OK, tr("neonize is installed"))
+    return Finding("engine", FAIL, tr("neonize is not installed"), tr("install the locked requirements: make setup"))
 
 
 def _settings(call: Call) -> tuple[Settings | None, Finding]:
@@ -133,7 +136,16 @@ def _settings(call: Call) -> tuple[Settings | None, Finding]:
         settings = load(flags={"home": call.flagged_home})
     except DomainError as error:
         return None, Finding("settings", FAIL, error.message, error.hint)
-    return settings, Finding("settings", OK, f"home {settings.home}, gateway {settings.listen_host}:{settings.port}")
+    return settings, Finding(
+        "settings",
+        OK,
+        tr(
+            "home {home}, gateway {listen_host}:{port}",
+            home=settings.home,
+            listen_host=settings.listen_host,
+            port=settings.port,
+        ),
+    )
 
 
 def check_home(settings: Settings) -> Iterator[Finding]:
@@ -141,20 +153,34 @@ def check_home(settings: Settings) -> Iterator[Finding]:
     home = settings.paths
     existing = next(folder for folder in (home.root, *home.root.parents) if folder.exists())
     if not os.access(existing, os.W_OK | os.X_OK):
-        yield Finding("home", FAIL, f"{existing} cannot be written", "set ZAPVISOR_HOME to a folder of yours")
+        yield Finding(
+            "home",
+            FAIL,
+            tr("{existing} cannot be written", existing=existing),
+            tr("set ZAPVISOR_HOME to a folder of yours"),
+        )
     elif existing != home.root:
-        yield Finding("home", OK, f"{home.root} will be made")
+        yield Finding("home", OK, tr("{root} will be made", root=home.root))
     else:
         yield Finding("home", OK, str(home.root))
     for path in (home.admin_key, home.settings, home.gateway_key):
         mode = _mode(path)
         if mode is not None and mode & 0o077:
-            yield Finding("secrets", FAIL, f"{path} can be read by others ({mode:o})", f"chmod 600 {path}")
+            yield Finding(
+                "secrets",
+                FAIL,
+                tr("{path} can be read by others ({mode:o})", path=path, mode=mode),
+                f"chmod 600 {path}",
+            )
     free = shutil.disk_usage(existing).free
     if free < DISK_LEAST_BYTES:
-        yield Finding("disk", WARN, f"{free >> 20} MiB free", "make room: databases stop when the disk is full")
+        yield Finding(
+            "disk", WARN, tr("{free} MiB free", free=free >> 20), tr("make room: databases stop when the disk is full")
+        )
     else:
-        yield Finding("disk", OK, f"{free >> 30} GiB free" if free >> 30 else f"{free >> 20} MiB free")
+        yield Finding(
+            "disk", OK, tr("{free} GiB free", free=free >> 30) if free >> 30 else tr("{free} MiB free", free=free >> 20)
+        )
 
 
 def _mode(path: Path) -> int | None:
@@ -169,13 +195,13 @@ def check_service_user(settings: Settings) -> Finding:
     from ecosystem.services import account as accounts
 
     if settings.database_url is not None and settings.redis_url is not None:
-        return Finding("services", OK, "external (DATABASE_URL, REDIS_URL)")
+        return Finding("services", OK, tr("external (DATABASE_URL, REDIS_URL)"))
     try:
         account = accounts.service_account(settings)
         accounts.check_reachable(settings.paths.root, account)
     except DomainError as error:
         return Finding("services", FAIL, error.message, error.hint)
-    return Finding("services", OK, f"the embedded ones run as {account.name}")
+    return Finding("services", OK, tr("the embedded ones run as {name}", name=account.name))
 
 
 def check_external(settings: Settings) -> Iterator[Finding]:
@@ -191,10 +217,11 @@ def check_external(settings: Settings) -> Iterator[Finding]:
             continue
         trouble = ask(url)
         if trouble is None:
-            yield Finding(check, OK, f"{field} answers")
+            yield Finding(check, OK, tr("{field} answers", field=field))
         else:
-            hint = f"correct {field}" if trouble.lasting else f"start that server, or correct {field}"
-            yield Finding(check, FAIL, trouble.sentence, hint)
+            correct = tr("correct {field}", field=field)
+            start = tr("start that server, or correct {field}", field=field)
+            yield Finding(check, FAIL, trouble.sentence, correct if trouble.lasting else start)
 
 
 def _is_running(settings: Settings) -> int | None:
@@ -207,14 +234,27 @@ def check_ports(settings: Settings) -> Iterator[Finding]:
     """The gateway's port is free, and enough of the workers' are."""
     taken = not is_free(settings.listen_host, settings.port)
     if taken:
-        yield Finding("port", FAIL, f"{settings.listen_host}:{settings.port} is taken or not ours to have", "set PORT")
+        yield Finding(
+            "port",
+            FAIL,
+            tr(
+                "{listen_host}:{port} is taken or not ours to have",
+                listen_host=settings.listen_host,
+                port=settings.port,
+            ),
+            tr("set PORT"),
+        )
     else:
-        yield Finding("port", OK, f"{settings.listen_host}:{settings.port} is free")
+        yield Finding(
+            "port", OK, tr("{listen_host}:{port} is free", listen_host=settings.listen_host, port=settings.port)
+        )
     ports = settings.ports
     busy = [port for port in ports if not is_free(settings.worker_host, port)]
-    detail = f"{len(ports) - len(busy)} of {ports.start}-{ports.stop - 1} are free"
+    detail = tr(
+        "{free} of {first}-{last} are free", free=len(ports) - len(busy), first=ports.start, last=ports.stop - 1
+    )
     if len(ports) - len(busy) < settings.max_sessions:
-        yield Finding("worker ports", WARN, detail, "set BASE_PORT to a quieter range, or raise SPARE_PORTS")
+        yield Finding("worker ports", WARN, detail, tr("set BASE_PORT to a quieter range, or raise SPARE_PORTS"))
     else:
         yield Finding("worker ports", OK, detail)
 
@@ -235,11 +275,15 @@ def check_clock() -> Finding:
     """The clock is not before this program was made, and is kept right by something."""
     built = Path(__file__).stat().st_mtime
     if time.time() < built - 86400:
-        return Finding("clock", FAIL, "it is before this program was installed", "set the clock; run an NTP service")
+        return Finding(
+            "clock", FAIL, tr("it is before this program was installed"), tr("set the clock; run an NTP service")
+        )
     state = _clock_state()
     if state == TIME_ERROR:
-        return Finding("clock", WARN, "nothing keeps it right", "run an NTP service (chrony, systemd-timesyncd)")
-    return Finding("clock", OK, "synchronised" if state is not None else "plausible")
+        return Finding(
+            "clock", WARN, tr("nothing keeps it right"), tr("run an NTP service (chrony, systemd-timesyncd)")
+        )
+    return Finding("clock", OK, tr("synchronised") if state is not None else tr("plausible"))
 
 
 def _clock_state() -> int | None:
@@ -276,22 +320,22 @@ def check_server(call: Call) -> Iterator[Finding]:
         if isinstance(error, NotRunning):
             return
     else:
-        yield Finding("gateway", OK, f"{address} answers")
+        yield Finding("gateway", OK, tr("{address} answers", address=address))
         yield from check_skew(answer.headers.get("date"))
-    yield _asked(open_client, "/ready", "ready", "services and sessions can be used")
+    yield _asked(open_client, "/ready", "ready", tr("services and sessions can be used"))
     try:
         client = call.client
     except DomainError as error:
         yield Finding("key", FAIL, error.message, error.hint)
         return
-    yield _asked(client, "/status", "key", "it is accepted")
+    yield _asked(client, "/status", "key", tr("it is accepted"))
 
 
 def _asked(client: Any, path: str, check: str, sentence: str) -> Finding:
     try:
         client.get(path)
     except DomainError as error:
-        return Finding(check, FAIL, error.message, error.hint or "see `zapvisor logs`")
+        return Finding(check, FAIL, error.message, error.hint or tr("see `zapvisor logs`"))
     return Finding(check, OK, sentence)
 
 
@@ -304,4 +348,6 @@ def check_skew(date: str | None) -> Iterator[Finding]:
     except ValueError:
         return
     if abs(skew) > SKEW_MOST_S:
-        yield Finding("clock skew", WARN, f"{skew:+.0f} s against the server's", "run an NTP service on both")
+        yield Finding(
+            "clock skew", WARN, tr("{skew:+.0f} s against the server's", skew=skew), tr("run an NTP service on both")
+        )

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from cli.context import Call, verb
+from cli.texts import tr
 
 if TYPE_CHECKING:
     import subprocess
@@ -145,7 +146,7 @@ def _up(call: Call, settings: Settings, signals: Signals, *, detach: bool) -> in
     finally:
         if not (detach and ready):
             with contextlib.suppress(OSError):  # the terminal may be what went away
-                call.screen.done("stopping")
+                call.screen.done(tr("stopping"))
             instance.stop(settings.paths, STOP_TIMEOUT_S)
 
 
@@ -159,12 +160,12 @@ def _refuse_second(home: Home) -> None:
     if pid is None:
         return
     try:
-        where = f" at {local_address(home)}"
+        where = str(local_address(home))
     except DomainError:  # it is only just coming up
-        where = ""
+        where = tr("still starting")
     raise AlreadyRunning(
-        f"Zapvisor runs already{where} (home {home.root}{f', pid {pid}' if pid else ''})",
-        hint="see `zapvisor status`; `zapvisor down` stops it",
+        tr("Zapvisor runs already: {where} (home {root}, pid {pid})", where=where, root=home.root, pid=pid or "?"),
+        hint=tr("see `zapvisor status`; `zapvisor down` stops it"),
     )
 
 
@@ -192,23 +193,25 @@ def _banner(call: Call, settings: Settings, took_s: float, *, detach: bool) -> N
         screen.line(address)
         return
     screen.done("")
-    screen.done(screen.style(f"Zapvisor is up after {took_s:.1f} s", "green", bold=True))
+    screen.done(screen.style(tr("Zapvisor is up after {took_s:.1f} s", took_s=took_s), "green", bold=True))
     pairs = [
-        ("gateway", address),
-        ("admin key", f"in {key_file}" if key_file else "as ADMIN_API_KEY says"),
-        ("home", str(home.root)),
-        ("WhatsApp", "the sandbox: no real phone is reached" if settings.sandbox else None),
+        (tr("gateway"), address),
+        (tr("admin key"), tr("in {file}", file=key_file) if key_file else tr("as ADMIN_API_KEY says")),
+        (tr("home"), str(home.root)),
+        ("WhatsApp", tr("the sandbox: no real phone is reached") if settings.sandbox else None),
     ]
     screen.fields(pairs)
     screen.done("")
-    screen.done("Next:")
+    screen.done(tr("Next:"))
     if home_folder(None) != home.root:
         screen.done(f"  export ZAPVISOR_HOME={home.root}")
     for line in _next_steps(settings, address, key_file):
         screen.done(f"  {line}")
     screen.done("")
     screen.done(
-        f"`{_command()} down` stops it." if detach else "Ctrl-C stops everything. The orchestrator's log follows."
+        tr("`{command} down` stops it.", command=_command())
+        if detach
+        else tr("Ctrl-C stops everything. The orchestrator's log follows.")
     )
     sys.stdout.flush()
 
@@ -252,7 +255,9 @@ def _follow(call: Call, log: Path, seen: int, supervisor: subprocess.Popen[bytes
                 click.echo(line)
         sys.stdout.flush()
         if ended is not None:
-            call.screen.note(f"the supervisor ended with {ended}" if ended else "Zapvisor was stopped")
+            call.screen.note(
+                tr("the supervisor ended with {ended}", ended=ended) if ended else tr("Zapvisor was stopped")
+            )
             return 1 if ended else 0
         time.sleep(FOLLOW_PAUSE_S)
 
@@ -304,4 +309,6 @@ def down(call: Call, timeout: float) -> None:
     if call.json:
         call.screen.data({"home": str(home.root), "was_running": was_running})
     else:
-        call.screen.done("Zapvisor is down" if was_running else f"Zapvisor was not running in {home.root}")
+        call.screen.done(
+            tr("Zapvisor is down") if was_running else tr("Zapvisor was not running in {root}", root=home.root)
+        )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cli.context import Call, SessionParam, noun, verb
+from cli.texts import tr
 
 if TYPE_CHECKING:
     from cli.client import Answer
@@ -32,7 +33,7 @@ def list_(call: Call, session: SessionId | None) -> None:
         return
     rows = records.rows_of(answer.body)
     if not rows:
-        call.screen.note("no keys; create one: zapvisor key create crm --session alpha")
+        call.screen.note(tr("no keys; create one: zapvisor key create crm --session alpha"))
         return
     call.screen.table(*records.as_table(rows))
 
@@ -88,7 +89,7 @@ def revoke(call: Call, key_id: str) -> None:
     if call.json:
         call.screen.data(answer.body)
     else:
-        call.screen.done(f"{key_id} revoked")
+        call.screen.done(tr("{key_id} revoked", key_id=key_id))
 
 
 @verb("whoami", examples=("ZAPVISOR_KEY=zpv_... zapvisor key whoami",))
@@ -102,7 +103,7 @@ def whoami(call: Call) -> None:
         return
     identity = answer.decode(Identity)
     scopes = ", ".join(identity.scopes)
-    call.screen.line(f"{identity.kind} ({identity.name}): {identity.session_id or 'every session'}: {scopes}")
+    call.screen.line(f"{identity.kind} ({identity.name}): {identity.session_id or tr('every session')}: {scopes}")
 
 
 def _show(call: Call, answer: Answer) -> None:
@@ -114,7 +115,9 @@ def _show(call: Call, answer: Answer) -> None:
     issued = answer.decode(IssuedKey)
     call.screen.line(issued.api_key)
     if not call.quiet:
-        call.screen.note(f"{issued.id}: {', '.join(issued.scopes)}; keep the key, it is not shown again")
+        call.screen.note(
+            tr("{id}: {names}; keep the key, it is not shown again", id=issued.id, names=", ".join(issued.scopes))
+        )
 
 
 key = noun("key", "API keys: list, create, rotate, revoke.", (list_, create, rotate, revoke, whoami))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from cli.context import Call, verb
+from cli.texts import tr
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,7 +76,8 @@ def _path_of(client: Client, name: str, *, program: bool) -> str:
         if error.kind is not ErrorKind.NOT_FOUND or program:
             raise
         raise SessionNotFound(
-            f"neither a session nor a program is called '{name}'", hint="see `zapvisor list` and `zapvisor status`"
+            tr("neither a session nor a program is called '{name}'", name=name),
+            hint=tr("see `zapvisor list` and `zapvisor status`"),
         ) from None
     return path
 
@@ -95,7 +97,7 @@ def _lines(call: Call, path: str, tail: int, *, follow: bool) -> Iterator[bytes]
         left = _forever  # a log may be silent for days: patience counts from the moment it breaks off
 
     while True:
-        error: DomainError = NotRunning("the log's stream ended")
+        error: DomainError = NotRunning(tr("the log's stream ended"))
         try:
             yield from call.client.stream(path, {"tail": tail, "follow": True}, on_open=opened)
         except DomainError as failure:
@@ -104,7 +106,7 @@ def _lines(call: Call, path: str, tail: int, *, follow: bool) -> Iterator[bytes]
             left = countdown(PATIENCE_S)
         if not error.retryable or not left():
             raise error
-        call.screen.note(f"({error.message}; trying again)")
+        call.screen.note(tr("({message}; trying again)", message=error.message))
         tail = 0
         time.sleep(pause_of(error))
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.context import Call, SessionParam, read_text, verb
+from cli.texts import tr
 
 if TYPE_CHECKING:
     from ecosystem.contract.ids import SessionId
@@ -44,4 +45,4 @@ def send(call: Call, session: SessionId, to: str, text: str) -> None:
     if call.quiet:
         call.screen.line(message_id)
     else:
-        call.screen.done(f"sent to {recipient}: {message_id}")
+        call.screen.done(tr("sent to {recipient}: {message_id}", recipient=recipient, message_id=message_id))

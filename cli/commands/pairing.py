@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 import click
 
 from cli.context import Call, NumberParam, SessionParam, verb
+from cli.texts import tr
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -79,8 +80,10 @@ def qr(
             return
     presenter.clear()
     if once:
-        raise SessionAlreadyAuthenticated(f"{session} is paired already", session_id=session, state=str(view.status))
-    screen.done(f"{session} is paired: {view.phone or view.jid or ''}".rstrip(": "))
+        raise SessionAlreadyAuthenticated(
+            tr("{session} is paired already", session=session), session_id=session, state=str(view.status)
+        )
+    screen.done(tr("{session} is paired: {phone}", session=session, phone=view.phone or view.jid or "").rstrip(": "))
 
 
 def codes(
@@ -123,7 +126,11 @@ def codes(
         if _is_paired(view, revival):
             return view
         time.sleep(min(TICK_S, left()))
-    raise PairingTimeout(f"nobody has paired {session} in time", session_id=session, hint=f"zapvisor qr {session}")
+    raise PairingTimeout(
+        tr("nobody has paired {session} in time", session=session),
+        session_id=session,
+        hint=f"zapvisor qr {session}",
+    )
 
 
 def _wait_out(error: DomainError, left: Callable[[], float], pause: float) -> None:
@@ -142,12 +149,16 @@ def _is_paired(view: SessionView, revival: Revival) -> bool:
     if view.status is SessionState.AUTHENTICATED:
         return True
     if view.desired is DesiredState.STOPPED:
-        raise SessionStopped(f"{session} is stopped", session_id=session, hint=f"zapvisor start {session}")
+        raise SessionStopped(
+            tr("{session} is stopped", session=session),
+            session_id=session,
+            hint=f"zapvisor start {session}",
+        )
     if view.reason in {Reason.PAIRING_EXPIRED, Reason.LOGGED_OUT, Reason.PAIRING_FAILED}:
         revival.start()
     elif view.status is SessionState.ERROR and view.reason not in {Reason.BACKING_OFF, Reason.WORKER_LOST}:
         raise IllegalAction(
-            f"{session} cannot be paired now: {view.detail or view.reason}",
+            tr("{session} cannot be paired now: {detail}", session=session, detail=view.detail or view.reason),
             session_id=session,
             state=f"{view.status} ({view.reason})",
             hint=view.next_step,
@@ -170,7 +181,7 @@ class Revival:
         if self._last is not None and now - self._last < REVIVAL_PAUSE_S:
             return
         self._last = now
-        self._say(f"pairing {self._session} had ended; starting it again")
+        self._say(tr("pairing {session} had ended; starting it again", session=self._session))
         self._client.post(f"/sessions/{self._session}/start", query={"wait": START_AGAIN_S}, wait=START_AGAIN_S)
 
 
@@ -253,7 +264,9 @@ class _PictureFile:
         if self._screen.json:
             self._screen.data({"session_id": self._session, "file": str(path), "expires_in_s": code.expires_in_s})
         else:
-            self._screen.done(f"{path} written; it holds for {code.expires_in_s:.0f} s")
+            self._screen.done(
+                tr("{path} written; it holds for {expires_in_s:.0f} s", path=path, expires_in_s=code.expires_in_s)
+            )
 
     def say(self, text: str) -> None:
         self._screen.note(text)
@@ -266,6 +279,7 @@ class Picture:
     """Draws each new code over the last one, and again when the terminal's size changes."""
 
     def __init__(self, screen: Screen, *, invert: bool) -> None:
+        screen.hush()  # a line of progress would land in the picture
         self._screen = screen
         self._invert = invert
         self._shown: tuple[str, tuple[int, int]] | None = None
@@ -289,15 +303,27 @@ class Picture:
 
         columns, rows = size
         drawing = draw(code.text, colour=self._screen.colour, unicode=self._screen.unicode, invert=self._invert)
-        help_lines = [f"Scan it: WhatsApp > Linked devices > Link a device. (code {code.seq}; Ctrl-C leaves)"]
+        help_lines = [
+            tr("Scan it: WhatsApp > Linked devices > Link a device. (code {seq}; Ctrl-C leaves)", seq=code.seq)
+        ]
         if drawing.columns > columns:
             return [
-                f"The picture needs {drawing.columns} columns, this terminal has {columns}.",
-                "Widen it or make its letters smaller, or use --png FILE.",
+                tr(
+                    "The picture needs {needed} columns, this terminal has {columns}.",
+                    needed=drawing.columns,
+                    columns=columns,
+                ),
+                tr("Widen it or make its letters smaller, or use --png FILE."),
             ]
         if len(drawing.lines) + len(help_lines) >= rows:
             needed = len(drawing.lines) + len(help_lines) + 1
-            help_lines.append(f"All of it needs {needed} rows, this terminal has {rows}: make its letters smaller.")
+            help_lines.append(
+                tr(
+                    "All of it needs {needed} rows, this terminal has {rows}: make its letters smaller.",
+                    needed=needed,
+                    rows=rows,
+                )
+            )
         return [*drawing.lines, *(line[:columns] for line in help_lines)]
 
     def say(self, text: str) -> None:
@@ -341,11 +367,11 @@ def pair(call: Call, session: SessionId, phone: PhoneNumber, no_wait: bool, time
         return
     screen.line(code.code if call.quiet or not screen.terminal else screen.style(code.code, bold=True))
     sys.stdout.flush()
-    screen.note("On the phone: WhatsApp > Linked devices > Link a device > Link with phone number instead.")
+    screen.note(tr("On the phone: WhatsApp > Linked devices > Link a device > Link with phone number instead."))
     if no_wait:
         return
     view = _until_paired(client, session, countdown(min(left(), code.expires_in_s)))
-    screen.done(f"{session} is paired: {view.phone or view.jid or phone}")
+    screen.done(tr("{session} is paired: {phone}", session=session, phone=view.phone or view.jid or phone))
 
 
 def _ask_for_code(
@@ -374,7 +400,9 @@ def _ask_for_code(
             if not left():
                 raise
             if _is_paired(view_of(client, session), revival):
-                raise SessionAlreadyAuthenticated(f"{session} is paired already", session_id=session) from error
+                raise SessionAlreadyAuthenticated(
+                    tr("{session} is paired already", session=session), session_id=session
+                ) from error
         except DomainError as error:
             _wait_out(error, left, pause_of(error))
             continue
@@ -389,7 +417,7 @@ def _until_paired(client: Client, session: str, left: Callable[[], float]) -> Se
     from ecosystem.contract.errors import DomainError, PairingExpired, PairingTimeout
     from ecosystem.contract.session import Reason, SessionState
 
-    again = f"for a new code: zapvisor pair {session} PHONE"
+    again = tr("for a new code: zapvisor pair {session} PHONE", session=session)
     while left():
         try:
             view = view_of(client, session)
@@ -399,6 +427,8 @@ def _until_paired(client: Client, session: str, left: Callable[[], float]) -> Se
         if view.status is SessionState.AUTHENTICATED:
             return view
         if view.reason in {Reason.PAIRING_EXPIRED, Reason.PAIRING_FAILED}:
-            raise PairingExpired(view.detail or "the time for pairing is over", session_id=session, hint=again)
+            raise PairingExpired(view.detail or tr("the time for pairing is over"), session_id=session, hint=again)
         time.sleep(min(TICK_S, left()))
-    raise PairingTimeout(f"nobody has typed the code of {session} in time", session_id=session, hint=again)
+    raise PairingTimeout(
+        tr("nobody has typed the code of {session} in time", session=session), session_id=session, hint=again
+    )

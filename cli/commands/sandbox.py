@@ -10,6 +10,7 @@ import click
 import msgspec
 
 from cli.context import Call, NumberParam, SessionParam, Verb, noun, read_text, verb
+from cli.texts import tr
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -104,7 +105,7 @@ def phone_add(call: Call, number: PhoneNumber, name: str | None) -> None:
     if call.json:
         call.screen.data(answer.body)
     else:
-        call.screen.done(f"phone {number} added; next: zapvisor sandbox scan {number} SESSION")
+        call.screen.done(tr("phone {number} added; next: zapvisor sandbox scan {number} SESSION", number=number))
 
 
 @verb("list", examples=("zapvisor sandbox phone list",))
@@ -123,9 +124,9 @@ def phone_list(call: Call) -> None:
             call.screen.line(phone.number)
         return
     if not phones:
-        call.screen.note("no virtual phones; add one: zapvisor sandbox phone add 5511912345678")
+        call.screen.note(tr("no virtual phones; add one: zapvisor sandbox phone add 5511912345678"))
     call.screen.table(
-        [Column("NUMBER"), Column("NAME"), Column("DEVICES", right=True), Column("ONLINE", right=True)],
+        [Column(tr("NUMBER")), Column(tr("NAME")), Column(tr("DEVICES"), right=True), Column(tr("ONLINE"), right=True)],
         [
             (
                 phone.number,
@@ -155,7 +156,9 @@ def scan(call: Call, number: PhoneNumber, session: SessionId) -> None:
         try:
             code = next(codes(client, session, countdown(CODE_TIMEOUT_S), call.screen.note))
         except StopIteration:
-            raise SessionAlreadyAuthenticated(f"{session} is paired already", session_id=session) from None
+            raise SessionAlreadyAuthenticated(
+                tr("{session} is paired already", session=session), session_id=session
+            ) from None
         try:
             answer = client.post(f"/sandbox/phones/{number}/scan", {"qr": code.text}, wait=LOGIN_TIMEOUT_S)
         except QrExpired:
@@ -163,7 +166,7 @@ def scan(call: Call, number: PhoneNumber, session: SessionId) -> None:
                 raise
             time.sleep(0.3)
         else:
-            _tell(call, answer.body, f"{number} has scanned {session}'s code")
+            _tell(call, answer.body, tr("{number} has scanned {session}'s code", number=number, session=session))
             return
 
 
@@ -173,7 +176,7 @@ def scan(call: Call, number: PhoneNumber, session: SessionId) -> None:
 def code(call: Call, number: PhoneNumber, code: str) -> None:
     """Type a session's pairing code on a virtual phone; waits until the session has logged in."""
     answer = call.client.post(f"/sandbox/phones/{number}/code", {"code": code}, wait=LOGIN_TIMEOUT_S)
-    _tell(call, answer.body, f"{number} has linked the session")
+    _tell(call, answer.body, tr("{number} has linked the session", number=number))
 
 
 # --- messages
@@ -215,7 +218,7 @@ def _recipient(client: Client, word: str) -> str:
     paired = view.phone or (jid_user(Jid(view.jid)) if view.jid else None)
     if paired is None:
         raise SessionNotAuthenticated(
-            f"{word} is not paired: it has no number",
+            tr("{word} is not paired: it has no number", word=word),
             session_id=word,
             state=str(view.status),
             hint=f"zapvisor qr {word}",
@@ -281,13 +284,13 @@ def group_create(call: Call, owner: PhoneNumber, subject: str, members: tuple[st
     """Create a group of a virtual phone and others."""
     client = call.client
     body = {"owner": owner, "subject": subject, "members": [_recipient(client, member) for member in members]}
-    _tell(call, client.post("/sandbox/groups", body).body, f"group '{subject}' created", key="id")
+    _tell(call, client.post("/sandbox/groups", body).body, tr("group '{subject}' created", subject=subject), key="id")
 
 
 @verb("list", examples=("zapvisor sandbox group list",))
 def group_list(call: Call) -> None:
     """Show the groups."""
-    _list(call, "/sandbox/groups", "no groups; create one: zapvisor sandbox group create NUMBER SUBJECT NUMBER...")
+    _list(call, "/sandbox/groups", tr("no groups; create one: zapvisor sandbox group create NUMBER SUBJECT NUMBER..."))
 
 
 # --- faults
@@ -302,7 +305,7 @@ def _fault_verb(fault: str, summary: str) -> Verb:
         from ecosystem.contract.errors import InvalidRequest
 
         if number and session:
-            raise InvalidRequest("--number and --session mean the same: give one", field="session")
+            raise InvalidRequest(tr("--number and --session mean the same: give one"), field="session")
         client = call.client
         of = number or (_recipient(client, session) if session else None)
         body = _given(fault=fault, number=of, seconds=seconds, code=code)
@@ -311,8 +314,9 @@ def _fault_verb(fault: str, summary: str) -> Verb:
             call.screen.data(answer.body)
             return
         result = answer.decode(FaultResult)
-        stands = "; it stands until `zapvisor sandbox fault clear`" if result.standing else ""
-        call.screen.done(f"{fault} for {of or 'everybody'}: {result.hit} hit{stands}")
+        call.screen.done(tr("{fault} for {of}: {hit} hit", fault=fault, of=of or tr("everybody"), hit=result.hit))
+        if result.standing:
+            call.screen.done(tr("it stands until `zapvisor sandbox fault clear`"))
 
     inject.__doc__ = summary
     options: tuple[Callable[[Any], Any], ...] = (
@@ -332,7 +336,7 @@ def _fault_verb(fault: str, summary: str) -> Verb:
 @verb("list", examples=("zapvisor sandbox fault list",))
 def fault_list(call: Call) -> None:
     """Show the faults that last."""
-    _list(call, "/sandbox/faults", "no faults")
+    _list(call, "/sandbox/faults", tr("no faults"))
 
 
 @verb("clear", examples=("zapvisor sandbox fault clear",))
@@ -342,7 +346,7 @@ def fault_clear(call: Call) -> None:
     if call.json:
         call.screen.data(answer.body or {"faults": []})
     else:
-        call.screen.done("all faults healed")
+        call.screen.done(tr("all faults healed"))
 
 
 # --- what they share

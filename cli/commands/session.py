@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 import msgspec
 
 from cli.context import Call, SessionParam, verb
+from cli.texts import tr
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from click.shell_completion import CompletionItem
 
     from cli.client import Client
     from ecosystem.contract.ids import SessionId
@@ -40,7 +42,13 @@ class SessionsParam(click.ParamType[str]):
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
         return ALL if value == ALL else SessionParam().convert(value, param, ctx)
 
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        from cli import completing
 
+        return [*SessionParam().shell_complete(ctx, param, incomplete), *completing.every(ctx, param, incomplete)]
+
+
+YES = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 SESSIONS = click.argument("sessions", type=SessionsParam(), nargs=-1, required=True, metavar="SESSION...")
 
 
@@ -87,11 +95,11 @@ def create(
     if call.quiet:
         call.screen.line(view.session_id)
         return
-    call.screen.done(f"{view.session_id} created: {_state(view)}")
+    call.screen.done(tr("{session_id} created: {state}", session_id=view.session_id, state=_state(view)))
     if view.api_key:
-        call.screen.done(f"its API key, which is not shown again: {view.api_key}")
+        call.screen.done(tr("its API key, which is not shown again: {api_key}", api_key=view.api_key))
     if view.next_step:
-        call.screen.done(f"next: {view.next_step}")
+        call.screen.done(tr("next: {next_step}", next_step=view.next_step))
 
 
 def _metadata(pairs: Sequence[str]) -> dict[str, Any]:
@@ -101,7 +109,7 @@ def _metadata(pairs: Sequence[str]) -> dict[str, Any]:
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals or not key:
-            raise InvalidRequest(f"--metadata '{pair}' is not KEY=VALUE", field="metadata")
+            raise InvalidRequest(tr("--metadata '{pair}' is not KEY=VALUE", pair=pair), field="metadata")
         found[key] = value
     return found
 
@@ -135,21 +143,21 @@ def list_(call: Call, /, **filters: Any) -> None:
             call.screen.line(view.session_id)
         return
     if not page.sessions:
-        call.screen.note("no sessions" if not page.total else "no sessions on this page")
+        call.screen.note(tr("no sessions") if not page.total else tr("no sessions on this page"))
         if not page.total and not any(filters[name] for name in ("status", "desired", "label", "search")):
-            call.screen.note("create one: zapvisor create alpha")
+            call.screen.note(tr("create one: zapvisor create alpha"))
         return
     call.screen.table(
         [
-            Column("ID"),
-            Column("STATUS", coloured=True),
-            Column("REASON"),
-            Column("PHONE", expendable=1),
-            Column("PORT", expendable=2, right=True),
-            Column("PID", expendable=4, right=True),
-            Column("MEMORY", expendable=3, right=True),
-            Column("UPTIME", expendable=1, right=True),
-            Column("RESTARTS", expendable=5, right=True),
+            Column(tr("ID")),
+            Column(tr("STATUS"), coloured=True),
+            Column(tr("REASON")),
+            Column(tr("PHONE"), expendable=1),
+            Column(tr("PORT"), expendable=2, right=True),
+            Column(tr("PID"), expendable=4, right=True),
+            Column(tr("MEMORY"), expendable=3, right=True),
+            Column(tr("UPTIME"), expendable=1, right=True),
+            Column(tr("RESTARTS"), expendable=5, right=True),
         ],
         [
             (
@@ -168,7 +176,14 @@ def list_(call: Call, /, **filters: Any) -> None:
     )
     shown = len(page.sessions)
     if shown < page.total:
-        call.screen.note(f"{shown} of {page.total} shown; more with --offset {page.offset + shown}")
+        call.screen.note(
+            tr(
+                "{shown} of {total} shown; more with --offset {offset}",
+                shown=shown,
+                total=page.total,
+                offset=page.offset + shown,
+            )
+        )
 
 
 @verb("describe", examples=("zapvisor describe alpha", "zapvisor describe alpha --json | jq .last_error"))
@@ -195,34 +210,35 @@ def _fields(view: SessionView) -> list[tuple[str, str | None]]:
     def some(value: object) -> str | None:
         return None if value is None else str(value)
 
+    messages = tr("{received} in, {sent} out", received=view.messages_in or 0, sent=view.messages_out or 0)
     return [
-        ("id", view.session_id),
-        ("name", view.name if view.name != view.session_id else None),
-        ("status", str(view.status)),
-        ("reason", str(view.reason)),
-        ("detail", view.detail),
-        ("next step", view.next_step),
-        ("wanted", f"{view.desired} (generation {view.generation})"),
-        ("health", some(view.health)),
-        ("since", figures.moment(view.since)),
-        ("phone", view.phone),
-        ("jid", view.jid),
-        ("lid", view.lid),
-        ("push name", view.push_name),
-        ("port", some(view.port)),
-        ("pid", some(view.pid)),
-        ("uptime", figures.duration(view.uptime_s) if view.pid else None),
-        ("restarts", str(view.restarts)),
-        ("memory", figures.memory(view.memory_bytes) if view.memory_bytes is not None else None),
-        ("cpu", f"{view.cpu_percent:.1f} %" if view.cpu_percent is not None else None),
-        ("messages", f"{view.messages_in or 0} in, {view.messages_out or 0} out" if view.pid else None),
-        ("last connected", figures.moment(view.last_connected_at)),
-        ("last inbound", figures.moment(view.last_inbound_at)),
-        ("last error", view.last_error),
-        ("labels", ", ".join(view.labels) or None),
-        ("metadata", "\n".join(f"{key}={value}" for key, value in view.metadata.items()) or None),
-        ("created", figures.moment(view.created_at)),
-        ("updated", figures.moment(view.updated_at)),
+        (tr("id"), view.session_id),
+        (tr("name"), view.name if view.name != view.session_id else None),
+        (tr("status"), str(view.status)),
+        (tr("reason"), str(view.reason)),
+        (tr("detail"), view.detail),
+        (tr("next step"), view.next_step),
+        (tr("wanted"), tr("{desired} (generation {generation})", desired=view.desired, generation=view.generation)),
+        (tr("health"), some(view.health)),
+        (tr("since"), figures.moment(view.since)),
+        (tr("phone"), view.phone),
+        (tr("jid"), view.jid),
+        (tr("lid"), view.lid),
+        (tr("push name"), view.push_name),
+        (tr("port"), some(view.port)),
+        (tr("pid"), some(view.pid)),
+        (tr("uptime"), figures.duration(view.uptime_s) if view.pid else None),
+        (tr("restarts"), str(view.restarts)),
+        (tr("memory"), figures.memory(view.memory_bytes) if view.memory_bytes is not None else None),
+        (tr("cpu"), f"{view.cpu_percent:.1f} %" if view.cpu_percent is not None else None),
+        (tr("messages"), messages if view.pid else None),
+        (tr("last connected"), figures.moment(view.last_connected_at)),
+        (tr("last inbound"), figures.moment(view.last_inbound_at)),
+        (tr("last error"), view.last_error),
+        (tr("labels"), ", ".join(view.labels) or None),
+        (tr("metadata"), "\n".join(f"{key}={value}" for key, value in view.metadata.items()) or None),
+        (tr("created"), figures.moment(view.created_at)),
+        (tr("updated"), figures.moment(view.updated_at)),
     ]
 
 
@@ -267,20 +283,24 @@ def restart(call: Call, sessions: tuple[str, ...], wait: float) -> int:
     return _change(call, sessions, "restart", wait)
 
 
-@verb("logout", examples=("zapvisor logout alpha",))
-@click.argument("session", type=SessionParam())
+@verb("logout", examples=("zapvisor logout alpha", "zapvisor logout alpha beta --yes"))
+@SESSIONS
+@YES
 @WAIT
-def logout(call: Call, session: SessionId, wait: float) -> int:
-    """Unlink a session from its phone.
+def logout(call: Call, sessions: tuple[str, ...], yes: bool, wait: float) -> int:
+    """Unlink sessions from their phones.
 
-    It can be paired again afterwards, with the same number or another.
+    They can be paired again afterwards, with the same number or another.
     """
-    return _change(call, (session,), "logout", wait)
+    named = _resolved(call.client, sessions, "logout")
+    if named:
+        call.confirm(tr("Unlink {sessions} from the phone?", sessions=_enumerated(named)), yes=yes)
+    return _change(call, named, "logout", wait)
 
 
 @verb("delete", examples=("zapvisor delete alpha", "zapvisor del alpha beta --yes", "zapvisor delete alpha --logout"))
 @SESSIONS
-@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@YES
 @click.option("--logout", is_flag=True, help="Also unlink it from the phone.")
 @WAIT
 def delete(call: Call, sessions: tuple[str, ...], yes: bool, logout: bool, wait: float) -> int:
@@ -289,15 +309,17 @@ def delete(call: Call, sessions: tuple[str, ...], yes: bool, logout: bool, wait:
     Their folders are kept in the archive for a while.
     """
     named = _resolved(call.client, sessions, "delete")
-    if named and not yes:
-        _confirm(f"Delete {_enumerated(named)}?")
+    if named:
+        call.confirm(tr("Delete {sessions}?", sessions=_enumerated(named)), yes=yes)
     query = {"logout": True if logout else None, "wait": wait or None}
 
     def act(session: str) -> Done:
         answer = call.client.delete(f"/sessions/{session}", query, wait=wait)
         if answer.status == 202:  # accepted; it goes on when its worker has ended
-            return Done(f"{session} is being deleted", answer.body)
-        return Done(f"{session} deleted", msgspec.json.encode({"session_id": session, "deleted": True}))
+            return Done(tr("{session} is being deleted", session=session), answer.body)
+        return Done(
+            tr("{session} deleted", session=session), msgspec.json.encode({"session_id": session, "deleted": True})
+        )
 
     return _report(call, named, act)
 
@@ -338,12 +360,12 @@ def _report(call: Call, sessions: Sequence[str], act: Callable[[str], Done]) -> 
         else:
             call.screen.done(outcome.sentence)
             if outcome.next_step and len(sessions) == 1:
-                call.screen.done(f"next: {outcome.next_step}")
+                call.screen.done(tr("next: {next_step}", next_step=outcome.next_step))
     if call.json:
         done = [outcomes[session] for session in sessions]
         call.screen.data([msgspec.Raw(outcome.document) for outcome in done if isinstance(outcome, Done)])
     elif not sessions:
-        call.screen.note("no sessions")
+        call.screen.note(tr("no sessions"))
     failed = [outcomes[session] for session in sessions if isinstance(outcomes[session], DomainError)]
     return next((error.exit_code for error in failed if isinstance(error, DomainError)), 0)
 
@@ -364,17 +386,9 @@ def _resolved(client: Client, sessions: Sequence[str], what: str) -> list[str]:
             return found
 
 
-def _confirm(question: str) -> None:
-    from ecosystem.contract.errors import InvalidRequest
-
-    if not sys.stdin.isatty():
-        raise InvalidRequest(f"{question} Nobody is there to ask", field="yes", hint="say --yes to go ahead")
-    click.confirm(question, abort=True, err=True)
-
-
 def _enumerated(sessions: Sequence[str]) -> str:
     if len(sessions) > 5:
-        return f"{len(sessions)} sessions ({', '.join(sessions[:3])}, ...)"
+        return tr("{count} sessions ({first}, ...)", count=len(sessions), first=", ".join(sessions[:3]))
     return ", ".join(sessions)
 
 

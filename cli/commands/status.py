@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from cli.context import Call, verb
+from cli.texts import tr
 
 
 @verb("status", examples=("zapvisor status", "zapvisor status --json", "zapvisor status --url https://fleet.example"))
@@ -22,7 +23,9 @@ def status(call: Call) -> None:
     try:
         fleet = msgspec.json.decode(answer.body, type=dict[str, Any])
     except msgspec.DecodeError as error:
-        raise InternalError(f"the server's answer is not understood: {error}", hint="check --url") from None
+        raise InternalError(
+            tr("the server's answer is not understood: {error}", error=error), hint=tr("check --url")
+        ) from None
     tables = {name: value for name, value in fleet.items() if _is_table(value)}
     call.screen.fields(
         [

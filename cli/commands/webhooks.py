@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from cli.context import Call, SessionParam, noun, read_text, verb
+from cli.texts import tr
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -73,9 +74,9 @@ def create(call: Call, /, target: str, session: SessionId | None, **given: Any) 
     if call.quiet:
         call.screen.line(view.id)
         return
-    call.screen.done(f"{view.id} created for {view.session_id or 'every session'}")
-    call.screen.done(f"secret: {view.secret}")
-    call.screen.done(f"next: zapvisor webhook test {view.id}")
+    call.screen.done(tr("{id} created for {session_id}", id=view.id, session_id=view.session_id or tr("every session")))
+    call.screen.done(tr("secret: {secret}", secret=view.secret))
+    call.screen.done(tr("next: zapvisor webhook test {id}", id=view.id))
 
 
 @verb(
@@ -87,21 +88,21 @@ def create(call: Call, /, target: str, session: SessionId | None, **given: Any) 
 @_fields
 def update(call: Call, /, webhook: str, target: str | None, **given: Any) -> None:
     """Change a webhook; what is not given stays."""
-    _patch(call, webhook, _body(given) | ({"url": target} if target else {}), "changed")
+    _patch(call, webhook, _body(given) | ({"url": target} if target else {}), tr("changed"))
 
 
 @verb("enable", examples=("zapvisor webhook enable ID",))
 @WEBHOOK
 def enable(call: Call, webhook: str) -> None:
     """Send to a webhook again, also after it answered that it is gone (410)."""
-    _patch(call, webhook, {"enabled": True}, "enabled")
+    _patch(call, webhook, {"enabled": True}, tr("enabled"))
 
 
 @verb("disable", examples=("zapvisor webhook disable ID",))
 @WEBHOOK
 def disable(call: Call, webhook: str) -> None:
     """Send nothing to a webhook; what waits for it is kept for a while."""
-    _patch(call, webhook, {"enabled": False}, "disabled")
+    _patch(call, webhook, {"enabled": False}, tr("disabled"))
 
 
 @verb("list", examples=("zapvisor webhook list", "zapvisor webhook list --session alpha --json"))
@@ -124,21 +125,21 @@ def list_(call: Call, session: SessionId | None) -> None:
             call.screen.line(view.id)
         return
     if not found:
-        call.screen.note("no webhooks; create one: zapvisor webhook create URL")
+        call.screen.note(tr("no webhooks; create one: zapvisor webhook create URL"))
         return
     columns = [
-        Column("ID"), Column("SESSION"), Column("URL", expendable=1), Column("EVENTS", expendable=3),
-        Column("STATE"), Column("PENDING", right=True), Column("LAST ERROR", expendable=2),
+        Column(tr("ID")), Column(tr("SESSION")), Column(tr("URL"), expendable=1), Column(tr("EVENTS"), expendable=3),
+        Column(tr("STATE")), Column(tr("PENDING"), right=True), Column(tr("LAST ERROR"), expendable=2),
     ]  # fmt: skip
     call.screen.table(
         columns,
         [
             (
                 view.id,
-                view.session_id or "every",
+                view.session_id or tr("every session"),
                 view.url,
                 ", ".join(view.events),
-                view.circuit.value if view.enabled else "disabled",
+                view.circuit.value if view.enabled else tr("disabled"),
                 str(view.pending),
                 view.last_error or "-",
             )
@@ -162,7 +163,7 @@ def delete(call: Call, webhook: str) -> None:
     if call.json:
         call.screen.data({"deleted": webhook})
     else:
-        call.screen.done(f"{webhook} deleted")
+        call.screen.done(tr("{webhook} deleted", webhook=webhook))
 
 
 @verb("test", examples=("zapvisor webhook test ID", "zapvisor webhook test https://crm.example/hook"))
@@ -181,9 +182,9 @@ def test(call: Call, webhook: str, event: str) -> int:
     if call.json:
         call.screen.data(answer.body)
     elif sent.delivered:
-        call.screen.done(f"{sent.code} in {sent.took_ms} ms")
+        call.screen.done(tr("{code} in {took_ms} ms", code=sent.code, took_ms=sent.took_ms))
     else:
-        call.screen.line(f"not delivered: {sent.error} ({sent.took_ms} ms)")
+        call.screen.line(tr("not delivered: {error} ({took_ms} ms)", error=sent.error, took_ms=sent.took_ms))
     return 0 if sent.delivered else 1
 
 
@@ -215,7 +216,7 @@ def stats(call: Call, session: SessionId | None) -> None:
 def deliveries(call: Call, webhook: str, state: str | None, limit: int) -> None:
     """Show what was sent to a webhook, newest first, with each answer."""
     query = {"limit": limit} | ({"state": state} if state else {})
-    _table(call, call.client.get(f"{_path(webhook)}/deliveries", query).body, "no deliveries")
+    _table(call, call.client.get(f"{_path(webhook)}/deliveries", query).body, tr("no deliveries"))
 
 
 @verb("dead-letters", examples=("zapvisor webhook dead-letters",))
@@ -224,7 +225,7 @@ def deliveries(call: Call, webhook: str, state: str | None, limit: int) -> None:
 def dead_letters(call: Call, session: SessionId | None, limit: int) -> None:
     """Show the events that were given up, newest first."""
     query = {"limit": limit} | ({"session_id": session} if session else {})
-    _table(call, call.client.get("/webhooks/dead-letters", query).body, "no dead letters")
+    _table(call, call.client.get("/webhooks/dead-letters", query).body, tr("no dead letters"))
 
 
 @verb(
@@ -262,7 +263,7 @@ def replay(
     if call.quiet:
         call.screen.line(str(count))
     else:
-        call.screen.done(f"{count} queued again")
+        call.screen.done(tr("{count} queued again", count=count))
 
 
 def _body(given: dict[str, Any]) -> dict[str, Any]:
@@ -297,7 +298,7 @@ def _headers(pairs: Sequence[str]) -> dict[str, str]:
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals or not name:
-            raise InvalidRequest("--header must be NAME=VALUE", field="header")
+            raise InvalidRequest(tr("--header must be NAME=VALUE"), field="header")
         found[name] = _file(value[1:], "--header") if value.startswith("@") else value
     return found
 
@@ -312,7 +313,10 @@ def _file(path: str, option: str) -> str:
         return Path(path).read_text(encoding="utf-8").rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not UTF-8"
-        raise InvalidRequest(f"{option}: {path} cannot be read: {reason}", field=option.strip("-")) from None
+        raise InvalidRequest(
+            tr("{option}: {path} cannot be read: {reason}", option=option, path=path, reason=reason),
+            field=option.strip("-"),
+        ) from None
 
 
 def _patch(call: Call, webhook: str, body: dict[str, Any], done: str) -> None:

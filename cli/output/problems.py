@@ -9,6 +9,7 @@ import click
 import msgspec
 
 from cli.output.screen import clean
+from cli.texts import tr
 from ecosystem.contract.errors import DomainError, InternalError, InvalidRequest
 
 EXIT_FAILED = 1
@@ -32,7 +33,7 @@ def report(error: Exception, *, as_json: bool) -> int:
     if not as_json:
         traceback.print_exception(error, file=sys.stderr)
     unexpected = InternalError(
-        f"{type(error).__name__}: {error}", hint="this is a mistake in zapvisor: please report it"
+        f"{type(error).__name__}: {error}", hint=tr("this is a mistake in zapvisor: please report it")
     )
     show(unexpected, as_json=as_json)
     return unexpected.exit_code
@@ -44,13 +45,15 @@ def show(error: DomainError, *, as_json: bool, about: str | None = None) -> None
         click.echo(msgspec.json.encode(error.problem()), err=True)
         return
     first, *more = error.message.splitlines() or [""]
-    lines = [f"error: {f'{about}: ' if about else ''}{first} ({error.code})", *(f"  {line}" for line in more)]
+    message = f"{f'{about}: ' if about else ''}{first} ({error.code})"
+    lines = [tr("error: {message}", message=message), *(f"  {line}" for line in more)]
     if error.state:
-        lines.append(f"  state: {error.state}")
-    if error.hint:
-        lines.append(f"  hint: {error.hint}")
-    elif error.retryable and error.retry_after_s:
-        lines.append(f"  hint: try again in {error.retry_after_s:g} s")
+        lines.append(f"  {tr('state: {state}', state=error.state)}")
+    hint = error.hint
+    if hint is None and error.retryable and error.retry_after_s:
+        hint = tr("try again in {seconds:g} s", seconds=error.retry_after_s)
+    if hint:
+        lines.append(f"  {tr('hint: {hint}', hint=hint)}")
     click.echo(_printable("\n".join(clean(line) for line in lines)), err=True)
 
 
@@ -62,9 +65,9 @@ def _usage(error: click.UsageError, *, as_json: bool) -> int:
     lines = []
     if error.ctx is not None:
         lines.append(error.ctx.get_usage())
-        lines.append(f"Try '{error.ctx.command_path} --help' for help.")
+        lines.append(tr("Try '{command} --help' for help.", command=error.ctx.command_path))
         lines.append("")
-    lines.append(f"error: {error.format_message()}")
+    lines.append(tr("error: {message}", message=error.format_message()))
     click.echo(_printable("\n".join(lines)), err=True)
     return error.exit_code
 

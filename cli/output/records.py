@@ -9,6 +9,7 @@ import msgspec
 
 from cli.output.figures import NOTHING, duration, memory, moment
 from cli.output.screen import Column
+from cli.texts import tr
 from ecosystem.contract.errors import InternalError
 
 if TYPE_CHECKING:
@@ -20,7 +21,9 @@ def rows_of(body: bytes) -> list[dict[str, Any]]:
     try:
         decoded: Any = msgspec.json.decode(body)
     except msgspec.DecodeError as error:
-        raise InternalError(f"the server's answer is no JSON: {error}", hint="check --url") from None
+        raise InternalError(
+            tr("the server's answer is no JSON: {error}", error=error), hint=tr("check --url")
+        ) from None
     candidates = [decoded, *(decoded.values() if isinstance(decoded, dict) else ())]
     for value in candidates:
         if isinstance(value, list) and value and all(isinstance(row, dict) for row in value):
@@ -46,7 +49,7 @@ def title(name: str) -> str:
     """A field's name as a heading, without its unit."""
     for unit in ("_bytes", "_s"):
         name = name.removesuffix(unit)
-    return name.replace("_", " ").upper()
+    return tr(name.replace("_", " ").upper())
 
 
 def cell(name: str, value: object) -> str:
@@ -54,7 +57,7 @@ def cell(name: str, value: object) -> str:
     if value is None or value == "":
         return NOTHING
     if isinstance(value, bool):
-        return "yes" if value else "no"
+        return tr("yes") if value else tr("no")
     if isinstance(value, int | float) and name.endswith("_bytes"):
         return memory(value)
     if isinstance(value, int | float) and name.endswith("_s"):

@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, Final
 import click
 import msgspec
 
+from cli.output.progress import Progress
+from cli.texts import tr
 from ecosystem.contract.errors import InternalError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from typing import TextIO
 
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
@@ -55,24 +58,24 @@ class Screen:
         self.terminal = terminal
         self.colour = colour
         self.unicode = unicode
+        self.progress = Progress(enabled=not quiet and sys.stderr.isatty() and not _is_dumb())
 
     @classmethod
     def of_process(cls, *, json: bool, quiet: bool) -> Screen:
-        """The screen of this process, judged by its streams and by `NO_COLOR` and `TERM`."""
+        """The screen of this process, judged by its streams and by `NO_COLOR`, `FORCE_COLOR` and `TERM`."""
         terminal = sys.stdout.isatty()
-        dumb = os.environ.get("TERM", "") in {"", "dumb"}
         return cls(
             json=json,
             quiet=quiet,
             terminal=terminal,
-            colour=terminal and not dumb and not os.environ.get("NO_COLOR"),
+            colour=wants_colour(terminal=terminal),
             unicode=speaks_unicode(sys.stdout),
         )
 
     @property
     def live(self) -> bool:
         """Whether something already shown may be drawn over."""
-        return self.terminal and os.environ.get("TERM", "") not in {"", "dumb"}
+        return self.terminal and not _is_dumb()
 
     @property
     def size(self) -> tuple[int, int]:
@@ -84,18 +87,30 @@ class Screen:
 
     def data(self, value: bytes | object) -> None:
         """Prints JSON: a server's own bytes as they are in meaning, anything else encoded."""
+        self.progress.hide()
         # As bytes: JSON is UTF-8 whatever the locale says.
         click.echo(_formatted(value, indent=2))
 
     def data_line(self, value: bytes | object) -> None:
         """Prints one JSON document on one line, for endless output."""
+        self.progress.hide()
         click.echo(_formatted(value, indent=-1))
         sys.stdout.flush()
 
     # --- for people
 
+    def waiting(self, sentence: str) -> AbstractContextManager[Callable[[str], None]]:
+        """While entered, a terminal tells what is waited for; see `Progress.waiting`."""
+        return self.progress.waiting(sentence)
+
+    def hush(self) -> None:
+        """No line of progress from now on: what draws the whole terminal calls this first."""
+        self.progress.hide()
+        self.progress.enabled = False
+
     def line(self, text: str = "") -> None:
         """Prints what was asked for."""
+        self.progress.hide()
         click.echo(self._fit(text), color=self.colour)
 
     def done(self, text: str) -> None:
@@ -106,6 +121,7 @@ class Screen:
     def note(self, text: str) -> None:
         """A remark beside the answer, on standard error; not with `--quiet`."""
         if not self.quiet:
+            self.progress.hide()
             click.echo(self._fit(text), err=True)
 
     def style(self, text: str, colour: str | None = None, *, bold: bool = False, dim: bool = False) -> str:
@@ -121,7 +137,7 @@ class Screen:
         known = [(name, value) for name, value in pairs if value is not None]
         width = max((len(name) for name, _ in known), default=0)
         for name, value in known:
-            shown = self.status(clean(value)) if name == "status" else clean(value)
+            shown = self.status(clean(value)) if name == tr("status") else clean(value)
             first, *rest = shown.split("\n")
             self.line(f"{self.style(f'{name:<{width}}', bold=True)}  {first}")
             for more in rest:
@@ -131,6 +147,7 @@ class Screen:
         """Prints a table. On a terminal it fits: expendable columns go first, then text is folded."""
         if not rows:
             return
+        self.progress.hide()
         from rich.box import ASCII2, SIMPLE_HEAD
         from rich.console import Console
         from rich.table import Table
@@ -190,7 +207,23 @@ def _formatted(value: bytes | object, *, indent: int) -> bytes:
     try:
         return msgspec.json.format(value, indent=indent)
     except msgspec.DecodeError as error:
-        raise InternalError(f"the server's answer is no JSON: {error}", hint="check --url") from None
+        raise InternalError(
+            tr("the server's answer is no JSON: {error}", error=error), hint=tr("check --url")
+        ) from None
+
+
+def _is_dumb() -> bool:
+    """Whether the terminal, if it is one, can only go forward."""
+    return os.environ.get("TERM", "") in {"", "dumb"}
+
+
+def wants_colour(*, terminal: bool) -> bool:
+    """Whether to print colours: `NO_COLOR` forbids them, `FORCE_COLOR` brings them into a pipe too, a terminal has them."""
+    if os.environ.get("NO_COLOR"):
+        return False
+    if os.environ.get("FORCE_COLOR", "0") not in {"", "0"}:
+        return True
+    return terminal and not _is_dumb()
 
 
 def speaks_unicode(stream: TextIO) -> bool:

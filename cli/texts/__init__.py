@@ -44,6 +44,10 @@ def use(code: str) -> None:
     global _language, _texts
     _language = code
     _texts = catalogue(code)
+    if code != ENGLISH:
+        from cli.texts.clicking import teach
+
+        teach()
 
 
 def catalogue(code: str) -> Mapping[str, str]:

@@ -19,6 +19,11 @@ from ecosystem.contract.access_errors import (
     SignInExpired as SignInExpired,
     SignInThrottled as SignInThrottled,
 )
+from ecosystem.contract.command_errors import (
+    ConfigUnusable as ConfigUnusable,
+    ContextExists as ContextExists,
+    ContextNotFound as ContextNotFound,
+)
 from ecosystem.contract.naming_errors import (
     NamesDisagree as NamesDisagree,
     WebSocketRequired as WebSocketRequired,

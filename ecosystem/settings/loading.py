@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _POSTGRES_PARTS: Final = ("POSTGRES_HOST", "POSTGRES_PORT", "POSTGRES_DB", "POSTGRES_USER", "POSTGRES_PASSWORD")
-_NOT_FIELDS: Final = {*IGNORED, *_POSTGRES_PARTS, "ZAPVISOR_CONFIG", "ZAPVISOR_URL", "ZAPVISOR_KEY"}
+_OF_THE_COMMAND: Final = ("ZAPVISOR_URL", "ZAPVISOR_KEY", "ZAPVISOR_CONTEXT", "ZAPVISOR_LANG")
+"""What the command reads for itself: which server, with which key, in which language."""
+_NOT_FIELDS: Final = {*IGNORED, *_POSTGRES_PARTS, "ZAPVISOR_CONFIG", *_OF_THE_COMMAND}
 """Names that are ours but no setting: ignored, parts of another one, or read by the command alone."""
 _FLAGS: Final = "the command line"
 _FIELDS: Final = {field.name: field for field in msgspec.structs.fields(Settings)}

@@ -51,6 +51,12 @@ class Zap:
         return Told(code, captured.out, captured.err)
 
 
+@pytest.fixture(autouse=True)
+def _plain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ZAPVISOR_LANG", "en")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+
+
 @pytest.fixture
 def api() -> Iterator[ApiStandIn]:
     with ApiStandIn() as stand_in:

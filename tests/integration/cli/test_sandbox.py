@@ -125,7 +125,7 @@ def test_fault(words: list[str], body: dict[str, object], api: ApiStandIn, zap: 
     api.on("POST /sandbox/faults", Reply(200, {"fault": words[0], "number": None, "hit": 2, "standing": True}))
     told = zap("sandbox", "fault", *words)
     assert told.code == 0
-    assert "2 hit; it stands until" in told.out
+    assert "2 hit\nit stands until" in told.out
     assert api.asked[-1].body == body
 
 
