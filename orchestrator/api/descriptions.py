@@ -7,30 +7,16 @@ from __future__ import annotations
 
 from typing import Any, Final, NamedTuple, TypedDict
 
-from ecosystem.contract import access
+from ecosystem.contract import access, fleet
 from ecosystem.contract import catalogue_shapes as shapes
 from ecosystem.contract import session as sessions
 from ecosystem.contract import webhook as hooks
-from orchestrator.api import audit, devices, feed, fleet, health, queries, signin
+from orchestrator.api import audit, devices, feed, queries, signin
 from orchestrator.api import webhooks as webhook_routes
 
 TEXT: Final = "text/plain"
 HTML: Final = "text/html"
 NOTHING: Final = None
-
-
-class Deleting(TypedDict):
-    """The session is on its way out."""
-
-    session_id: str
-    deleting: bool
-
-
-class History(TypedDict):
-    """Changes of status and reason, newest first."""
-
-    session_id: str
-    history: list[dict[str, Any]]
 
 
 class Greeting(TypedDict):
@@ -68,7 +54,7 @@ SESSIONS: Final[dict[str, Described]] = {
     "GET /{session}/status": Described("One session", _VIEW),
     "PUT /{session}": Described("Change name, labels or metadata", _VIEW, body=sessions.UpdateSession),
     "PATCH /{session}": Described("Change name, labels or metadata", _VIEW, body=sessions.UpdateSession),
-    "DELETE /{session}": Described("Delete a session", {204: NOTHING, 202: Deleting}, queries.DeleteQuery),
+    "DELETE /{session}": Described("Delete a session", {204: NOTHING, 202: fleet.Deleting}, queries.DeleteQuery),
     "POST /{session}/start": Described("Start a session", _VIEW, queries.WaitQuery),
     "POST /{session}/connect": Described("Start a session", _VIEW, queries.WaitQuery),
     "POST /{session}/stop": Described("Stop a session", _VIEW, queries.WaitQuery),
@@ -82,7 +68,7 @@ SESSIONS: Final[dict[str, Described]] = {
         "A code to type on the phone", {200: sessions.PairingCode}, body=sessions.PairPhone
     ),
     "GET /{session}/logs": Described("The session's log", {200: str}, queries.LogsQuery, media=(TEXT,)),
-    "GET /{session}/history": Described("Changes of its status", {200: History}, queries.HistoryQuery),
+    "GET /{session}/history": Described("Changes of its status", {200: fleet.SessionHistory}, queries.HistoryQuery),
     "GET /{session}/webhook": Described("The session's own webhook", _HOOK),
     "PUT /{session}/webhook": Described(
         "Set the session's own webhook", {200: hooks.WebhookView, 204: NOTHING}, body=hooks.SetSessionWebhook
@@ -143,10 +129,10 @@ INSTANCE: Final[dict[str, Described]] = {
     "GET /": Described("What this is", {200: Greeting}),
     "GET /health": Described(
         "Can sessions be managed? In JSON, or one word where only plain text is accepted",
-        {200: health.HealthAnswer, 503: health.HealthAnswer},
+        {200: fleet.HealthAnswer, 503: fleet.HealthAnswer},
         media=("application/json", TEXT),
     ),
-    "GET /ready": Described("Can requests be served?", {200: health.ReadyAnswer, 503: health.ReadyAnswer}),
+    "GET /ready": Described("Can requests be served?", {200: fleet.ReadyAnswer, 503: fleet.ReadyAnswer}),
     "GET /status": Described("The instance at a glance", {200: fleet.FleetStatus}),
     "GET /programs/{name}/logs": Described("A program's log", {200: str}, queries.LogsQuery, media=(TEXT,)),
     "GET /ws": Described("What happens to devices, as a WebSocket", {101: None}),

@@ -8,10 +8,10 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import msgspec
 from aiohttp import web
 
 from ecosystem.contract.errors import BackendDown, RouteNotFound
+from ecosystem.contract.fleet import FleetStatus, Limits, ProgramStatus, SessionCounts
 from ecosystem.contract.session import DesiredState, SessionState
 from ecosystem.web import json_response, read_query
 from orchestrator.api.health import active_sessions
@@ -28,48 +28,6 @@ if TYPE_CHECKING:
     from orchestrator.reconcile.fleet import Fleet
 
 _PSS: Final = re.compile(rb"^Pss:\s+(\d+) kB", re.MULTILINE)
-
-
-class ProgramStatus(msgspec.Struct, frozen=True):
-    """One supervised program. `memory_bytes` is its proportional share (PSS)."""
-
-    name: str
-    state: str
-    pid: int | None
-    uptime_s: float
-    memory_bytes: int | None
-    description: str
-
-
-class SessionCounts(msgspec.Struct, frozen=True):
-    total: int
-    wanted_running: int
-    active: int
-    by_status: dict[SessionState, int]
-    memory_bytes: int
-
-
-class Limits(msgspec.Struct, frozen=True):
-    max_sessions: int
-    ports: int
-    ports_leased: int
-
-
-class FleetStatus(msgspec.Struct, frozen=True):
-    """Answer of `GET /status`. It comes from memory, so it answers during outages and says that there is one."""
-
-    version: str
-    uptime_s: float
-    url: str
-    home: str
-    sandbox: bool
-    leading: bool
-    registry: bool
-    redis: bool
-    process_manager: bool
-    sessions: SessionCounts
-    limits: Limits
-    programs: list[ProgramStatus]
 
 
 class FleetRoutes:

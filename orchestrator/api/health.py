@@ -6,10 +6,10 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Final, Literal
 
-import msgspec
 from aiohttp import web
 
 from ecosystem.contract.errors import DomainError
+from ecosystem.contract.fleet import Checks, HealthAnswer, ReadyAnswer, Services, Word
 from ecosystem.contract.session import Health
 from ecosystem.web import json_response
 from orchestrator.api.version import VERSION
@@ -17,45 +17,14 @@ from orchestrator.api.version import VERSION
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import msgspec
+
     from orchestrator.reconcile.fleet import Fleet
     from orchestrator.registry.database import Database
 
 RETRY_AFTER_S: Final = "2"
 STALE_AFTER_S: Final = 20.0
 """A reconciler that has not looked for this long hangs."""
-
-Word = Literal["ok", "down"]
-
-
-class Checks(msgspec.Struct, frozen=True):
-    """`webhook_service` is the event stream webhooks are fed from; `role`: does this orchestrator act, or stand by?"""
-
-    database: Word
-    whatsapp_manager: Word
-    webhook_service: Word
-    active_sessions: int
-    redis: Word
-    role: Literal["leader", "standby"]
-
-
-class HealthAnswer(msgspec.Struct, frozen=True):
-    """`status`: ok; degraded when heartbeats and events wait for Redis; error when sessions cannot be managed."""
-
-    status: Literal["ok", "degraded", "error"]
-    timestamp: int
-    version: str
-    checks: Checks
-
-
-class Services(msgspec.Struct, frozen=True):
-    database: bool
-    migrations: bool
-    whatsapp_store: bool
-
-
-class ReadyAnswer(msgspec.Struct, frozen=True):
-    ready: bool
-    services: Services
 
 
 class HealthRoutes:
