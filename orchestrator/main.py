@@ -52,7 +52,7 @@ from orchestrator.registry import migrate, secrets
 from orchestrator.registry.database import Database
 from orchestrator.registry.leader import Leadership
 from orchestrator.sessions.keys import KeyService
-from orchestrator.sessions.names import SessionNames
+from orchestrator.sessions.names import DEFAULT, SessionNames
 from orchestrator.sessions.outboxes import WorkerOutboxes
 from orchestrator.sessions.pairing import Pairing
 from orchestrator.sessions.pusher import AccessPusher
@@ -119,7 +119,13 @@ class Orchestrator:
         )
         self.workers = WorkerClient(key=gateway_key, timeout_s=settings.worker_timeout_s)
         self.sessions = SessionOrchestrator(
-            self.reconciler, self.database, self.observer, self.ports, self.workers, max_sessions=settings.max_sessions
+            self.reconciler,
+            self.database,
+            self.observer,
+            self.ports,
+            self.workers,
+            max_sessions=settings.max_sessions,
+            only=DEFAULT if settings.single_session_mode else None,
         )
         self.names = SessionNames(self.sessions)
         self.keys = KeyService(self.database, self.keyring)

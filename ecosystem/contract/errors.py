@@ -28,6 +28,11 @@ from ecosystem.contract.naming_errors import (
     NamesDisagree as NamesDisagree,
     WebSocketRequired as WebSocketRequired,
 )
+from ecosystem.contract.operation_errors import (
+    ProxyFailed as ProxyFailed,
+    ProxyNotSet as ProxyNotSet,
+    SingleSession as SingleSession,
+)
 from ecosystem.contract.problem import (
     EXIT_CODE as EXIT_CODE,
     HTTP_STATUS as HTTP_STATUS,

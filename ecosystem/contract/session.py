@@ -60,6 +60,10 @@ class Reason(StrEnum):
     """The process is there and its loop is not: it gives no sign of life."""
     MEMORY_LIMIT = "memory_limit"
     DISK_FULL = "disk_full"
+    PROXY_FAILED = "proxy_failed"
+    """The proxy is dead or refuses the login; or one is required and none is set."""
+    UNLOADED = "unloaded"
+    """Nobody used it, so it has no process; the next request loads it again."""
     DELETING = "deleting"
     UNKNOWN = "unknown"
 
@@ -121,6 +125,8 @@ class ProxySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omi
     type: Literal["http", "socks5"] = "http"
     username: str | None = None
     password: str | None = None
+    required: bool = False
+    """The session does not connect without a proxy."""
 
 
 class CreateSession(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -133,6 +139,8 @@ class CreateSession(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     labels: list[str] = []
     api_key: str | None = None
     """The session's first key: 16 to 255 printable characters, hard to guess."""
+    on_demand: bool = False
+    """Unloaded when nobody uses it, paired or not; while it is unloaded it receives nothing."""
 
     def __repr__(self) -> str:
         return f"<CreateSession {self.session_id}>"
@@ -144,6 +152,7 @@ class UpdateSession(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: str | msgspec.UnsetType = msgspec.UNSET
     metadata: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
     labels: list[str] | msgspec.UnsetType = msgspec.UNSET
+    on_demand: bool | msgspec.UnsetType = msgspec.UNSET
 
 
 class PairPhone(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -212,6 +221,9 @@ class SessionView(msgspec.Struct, frozen=True):
     """Milliseconds a request takes, lately."""
     last_active_at: datetime | None = None
     """When somebody last used the session."""
+    on_demand: bool = False
+    proxy: str | None = None
+    """What it connects through, such as `socks5://proxy.example:1080`; without the login."""
     last_error: str | None = None
     metadata: dict[str, Any] = {}
     labels: list[str] = []

@@ -77,9 +77,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     prefork: bool = True
     """Fork workers from a preloaded zygote. False: execute each one plainly (about four times the memory)."""
     single_session_mode: bool = False
-    """Only the session `default`. Not acted on yet."""
+    """Only the session `default`: it is created on first use, and no other can be."""
     session_timeout_s: NonNegative = 86400
-    """Inactivity after which a session is unloaded, never deleted. Not acted on yet."""
+    """Inactivity after which an unpaired or on-demand session is unloaded (never deleted); the next request loads it. 0: never."""
     qr_code_timeout_s: Annotated[float, msgspec.Meta(ge=20, le=160)] = 160
     """How long pairing is offered before the session rests as `pairing_expired`. WhatsApp ends it after 160 s anyway."""
     device_name: Annotated[str, msgspec.Meta(min_length=1, max_length=50)] = "Zapvisor"
@@ -113,7 +113,32 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     lost_after_s: Positive = 30
     """A running worker without heartbeats for this long is replaced."""
 
+    # --- proxies
+    proxy_check_interval_s: Annotated[float, msgspec.Meta(ge=0, le=86400)] = 300
+    """How often the proxy of each session is tried; one whose session cannot connect is tried at once. 0: never."""
+    proxy_timeout_s: Annotated[float, msgspec.Meta(gt=0, le=60)] = 10
+    """How long a try of a proxy may take."""
+    proxy_address_from: str | None = None
+    """Answers with its caller's address as plain text; asked through a proxy that is tested. `off`: nobody is asked.
+    Unset: https://api.ipify.org; with the sandbox, nobody."""
+
+    # --- resources
+    sample_interval_s: Annotated[float, msgspec.Meta(ge=1, le=600)] = 60
+    """How often memory, processor, messages and queues are sampled for graphs."""
+    sample_keep_s: Positive = 2 * 86400
+    """How long samples are kept as they were taken."""
+    sample_keep_hours_s: Positive = 62 * 86400
+    """How long they are kept as hourly means and sums."""
+    log_total_max_bytes: Annotated[int, msgspec.Meta(ge=0)] = 2 << 30
+    """All logs together; beyond it the oldest rotated files go. 0: no limit."""
+    metrics_open: bool = False
+    """Serve `/metrics` without a key."""
+    metrics_sessions_max: Annotated[int, msgspec.Meta(ge=0, le=100_000)] = 200
+    """Sessions with metrics of their own; beyond it only sums of the fleet grow."""
+
     # --- HTTP
+    hold_s: Annotated[float, msgspec.Meta(ge=0, le=120)] = 15
+    """How long a request waits for a session that is being started, reloaded or loaded, before it is answered 503."""
     body_limit_bytes: Annotated[int, msgspec.Meta(ge=1024)] = 1 << 20
     """Largest body of the control API; bodies for workers are streamed and limited there."""
     worker_timeout_s: Positive = 90

@@ -178,6 +178,8 @@ class Fleet:
             return SessionNotFound("Session not found: it is being deleted", session_id=session_id)
         if row.desired is DesiredState.STOPPED:
             return stopped(session_id)
+        if row.unloaded:
+            return WorkerStarting("the session is unloaded: nobody used it", session_id=session_id)
         if row.given_up:
             return IllegalAction(
                 row.gave_up_detail or f"the session was given up: {row.gave_up_reason}",

@@ -168,7 +168,7 @@ class Reconciler:
             return
         known = isinstance(look.beats, Beats) and look.beats.settled
         for row in fleet.rows.values():
-            if row.desired is not DesiredState.RUNNING:
+            if row.desired is not DesiredState.RUNNING or row.unloaded:
                 fleet.records.pop(row.session_id, None)
                 continue
             process = look.processes.get(row.session_id)
@@ -345,9 +345,10 @@ class Reconciler:
             up = process is not None and process.state in ALIVE and process.generation == row.generation
             if row.deleting or (process is not None and process.state in IN_TRANSIT):
                 return True
-            if row.desired is DesiredState.RUNNING and not row.given_up and not up:
+            resting = row.desired is DesiredState.STOPPED or row.unloaded
+            if not resting and not row.given_up and not up:
                 return True
-            if row.desired is DesiredState.STOPPED and (row.port is not None or up):
+            if resting and (row.port is not None or up):
                 return True
         return len(processes) > len(self.fleet.rows)
 

@@ -38,6 +38,7 @@ class Repair(msgspec.Struct, frozen=True):
 
 
 _STARTING: Final = Shown(SessionState.CONNECTING, Reason.STARTING)
+_UNLOADED: Final = Shown(SessionState.DISCONNECTED, Reason.UNLOADED)
 _STOPPED: Final = Shown(SessionState.DISCONNECTED, Reason.STOPPED)
 
 
@@ -48,6 +49,8 @@ def show(row: SessionRow, process: WorkerProcess | Unknown | None, assessment: A
     if row.desired is DesiredState.STOPPED:
         never_ran = row.reason is Reason.CREATED and (process is None or isinstance(process, Unknown))
         return Shown(SessionState.DISCONNECTED, Reason.CREATED) if never_ran else _STOPPED
+    if row.unloaded:
+        return _UNLOADED
     if row.given_up:
         return Shown(SessionState.ERROR, row.gave_up_reason or Reason.UNKNOWN, row.gave_up_detail)
     if isinstance(process, Unknown):

@@ -118,7 +118,7 @@ def _all(
         record = seen.records.get(row.session_id)
         if row.deleting:
             action: Action | None = _for_deleted(row, process)
-        elif row.desired is DesiredState.STOPPED:
+        elif row.desired is DesiredState.STOPPED or row.unloaded:
             action = _for_stopped(row, process)
         elif process is None or process.state in GONE:
             action = _for_gone(row, process, record, policy, now)
@@ -150,10 +150,10 @@ def _for_deleted(row: SessionRow, process: WorkerProcess | None) -> Action | Non
 
 def _for_stopped(row: SessionRow, process: WorkerProcess | None) -> Action | None:
     if _is_gone(process):
-        return ReleasePort(row.session_id, "stopped, no process") if row.port is not None else None
+        return ReleasePort(row.session_id, "no process wanted") if row.port is not None else None
     if process is not None and process.state is ProcessState.STOPPING:
         return None
-    return Stop(row.session_id, "wanted stopped")
+    return Stop(row.session_id, "unloaded: nobody uses it" if row.unloaded else "wanted stopped")
 
 
 def _for_gone(

@@ -15,6 +15,26 @@ Sort: TypeAlias = Literal[
 ]  # fmt: skip
 
 
+class StoredProxy(msgspec.Struct, frozen=True, kw_only=True):
+    """A session's proxy as it is stored; `password_sealed` opens with the SecretBox."""
+
+    enabled: bool
+    type: Literal["http", "socks5"]
+    host: str
+    port: int
+    username: str | None = None
+    password_sealed: bytes | None = None
+
+    def __repr__(self) -> str:
+        return f"<StoredProxy {self.address}>"
+
+    @property
+    def address(self) -> str:
+        """As it may be shown: without the login."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.type}://{host}:{self.port}"
+
+
 class SessionRow(msgspec.Struct, frozen=True, kw_only=True):
     """One session with its port lease, if it has one. Times are UTC."""
 
@@ -39,6 +59,13 @@ class SessionRow(msgspec.Struct, frozen=True, kw_only=True):
     gave_up_reason: Reason | None
     gave_up_detail: str | None
     port: int | None
+    on_demand: bool = False
+    unloaded: bool = False
+    """Wanted running, but without a process until somebody uses it."""
+    proxy: StoredProxy | None = None
+    proxy_required: bool = False
+    counters_reset: dict[str, Any] | None = None
+    """What the counters showed when they were reset."""
 
     def __repr__(self) -> str:
         return f"<SessionRow {self.session_id} generation {self.generation} wanted {self.desired} port {self.port}>"
@@ -61,6 +88,8 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     lid: str | None
     push_name: str | None
     last_connected_at: datetime | None
+    by_worker: bool = True
+    """Whether the session's worker tells the change itself."""
 
 
 class Filter(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,7 +11,7 @@ from psycopg.types.json import Jsonb
 from ecosystem.contract.errors import SessionExists
 from ecosystem.contract.session import DesiredState, Reason, SessionState
 from orchestrator.registry import keys
-from orchestrator.registry.rows import Filter, HistoryEntry, Seen, SessionRow, Sort
+from orchestrator.registry.rows import Filter, HistoryEntry, Seen, SessionRow, Sort, StoredProxy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +26,9 @@ HISTORY_KEPT: Final = 200
 _COLUMNS: Final = """
 s.session_id, s.name, s.desired, s.generation, s.deleting_since IS NOT NULL AS deleting, s.labels, s.metadata,
 s.created_at, s.updated_at, s.status, s.reason, s.detail, s.status_since, s.jid, s.lid, s.push_name,
-s.last_connected_at, s.gave_up_generation, s.gave_up_reason, s.gave_up_detail, l.port
+s.last_connected_at, s.gave_up_generation, s.gave_up_reason, s.gave_up_detail, l.port,
+s.on_demand, s.unloaded_at IS NOT NULL AS unloaded, s.proxy_required, s.counters_reset, s.proxy_enabled, s.proxy_type,
+s.proxy_host, s.proxy_port, s.proxy_username, s.proxy_password_encrypted
 """
 _FROM: Final = "FROM sessions s LEFT JOIN port_leases l USING (session_id)"
 _ALL: Final = f"SELECT {_COLUMNS} {_FROM} ORDER BY s.session_id"
@@ -112,12 +114,15 @@ async def insert(
     desired: DesiredState,
     labels: Sequence[str],
     metadata: dict[str, Any],
+    on_demand: bool = False,
 ) -> None:
     """Raises SessionExists."""
     try:
         await connection.execute(
-            "INSERT INTO sessions (session_id, name, desired, labels, metadata) VALUES (%s, %s, %s, %s, %s)",
-            (session_id, name, desired.value, list(labels), Jsonb(metadata)),
+            """
+            INSERT INTO sessions (session_id, name, desired, labels, metadata, on_demand) VALUES (%s, %s, %s, %s, %s, %s)
+            """,
+            (session_id, name, desired.value, list(labels), Jsonb(metadata), on_demand),
         )
     except psycopg.errors.UniqueViolation as error:
         raise SessionExists(
@@ -132,23 +137,33 @@ async def update(
     name: str | None,
     labels: Sequence[str] | None,
     metadata: dict[str, Any] | None,
+    on_demand: bool | None = None,
 ) -> None:
     """Changes what is not None."""
     await connection.execute(
         """
         UPDATE sessions SET
             name = coalesce(%s, name), labels = coalesce(%s::text[], labels), metadata = coalesce(%s, metadata),
-            updated_at = now()
+            on_demand = coalesce(%s, on_demand), updated_at = now()
         WHERE session_id = %s
         """,
-        (name, None if labels is None else list(labels), None if metadata is None else Jsonb(metadata), session_id),
+        (
+            name,
+            None if labels is None else list(labels),
+            None if metadata is None else Jsonb(metadata),
+            on_demand,
+            session_id,
+        ),
     )
 
 
 async def want(connection: Connection, session_id: str, desired: DesiredState, *, fresh: bool) -> None:
-    """Writes what is wanted; `fresh` asks for a new process by a new generation."""
+    """Writes what is wanted; `fresh` asks for a new process by a new generation. An unloaded session is so no more."""
     await connection.execute(
-        "UPDATE sessions SET desired = %s, generation = generation + %s, updated_at = now() WHERE session_id = %s",
+        """
+        UPDATE sessions SET desired = %s, generation = generation + %s, unloaded_at = NULL, updated_at = now()
+        WHERE session_id = %s
+        """,
         (desired.value, int(fresh), session_id),
     )
 
@@ -167,6 +182,9 @@ async def mark_deleting(connection: Connection, session_id: str) -> None:
 async def remove(connection: Connection, session_id: str) -> None:
     """Deletes the row of a session that is being deleted, its lease and history with it; its keys end."""
     await connection.execute("DELETE FROM port_leases WHERE session_id = %s", (session_id,))
+    # A later session of the same name starts with graphs of its own.
+    await connection.execute("DELETE FROM samples WHERE session_id = %s", (session_id,))
+    await connection.execute("DELETE FROM samples_hourly WHERE session_id = %s", (session_id,))
     cursor = await connection.execute(
         "DELETE FROM sessions WHERE session_id = %s AND deleting_since IS NOT NULL", (session_id,)
     )
@@ -241,7 +259,7 @@ async def history(connection: Connection, session_id: str, *, limit: int) -> lis
 
 
 def _row(record: DictRow) -> SessionRow:
-    values: dict[str, Any] = {name: record[name] for name in SessionRow.__struct_fields__}
+    values: dict[str, Any] = {name: record[name] for name in SessionRow.__struct_fields__ if name != "proxy"}
     gave_up = values["gave_up_reason"]
     return SessionRow(
         **{
@@ -251,7 +269,22 @@ def _row(record: DictRow) -> SessionRow:
             "reason": _reason(values["reason"]),
             "gave_up_reason": None if gave_up is None else _reason(gave_up),
             "labels": tuple(values["labels"]),
+            "proxy": _proxy(record),
         }
+    )
+
+
+def _proxy(record: DictRow) -> StoredProxy | None:
+    if record["proxy_host"] is None:
+        return None
+    sealed = record["proxy_password_encrypted"]
+    return StoredProxy(
+        enabled=record["proxy_enabled"],
+        type=record["proxy_type"],
+        host=record["proxy_host"],
+        port=record["proxy_port"],
+        username=record["proxy_username"],
+        password_sealed=None if sealed is None else bytes(sealed),
     )
 
 

@@ -19,6 +19,7 @@ from ecosystem.contract.errors import (
     SessionExists,
     SessionLimit,
     SessionNotFound,
+    SingleSession,
     WorkerStarting,
 )
 from ecosystem.contract.ids import SessionId, parse_session_id
@@ -57,7 +58,7 @@ LABEL_LIMIT: Final = 63
 METADATA_LIMIT_BYTES: Final = 16 << 10
 WAIT_PAUSE_S: Final = 0.25
 
-_FRESH: Final = NEEDS_FRESH_PROCESS | {Reason.STOPPED_BY_OPERATOR}
+_FRESH: Final = NEEDS_FRESH_PROCESS | {Reason.STOPPED_BY_OPERATOR, Reason.UNLOADED}
 """Reasons a running session can only leave with a new process."""
 
 
@@ -84,6 +85,7 @@ class SessionOrchestrator:
         workers: WorkerClient,
         *,
         max_sessions: int,
+        only: str | None = None,
     ) -> None:
         self.fleet: Fleet = reconciler.fleet
         self.reconciler = reconciler
@@ -92,6 +94,7 @@ class SessionOrchestrator:
         self._database = database
         self._ports = ports
         self._max_sessions = max_sessions
+        self._only = only
 
     # --- reading
 
@@ -148,7 +151,8 @@ class SessionOrchestrator:
         Raises an error naming the field, SessionExists, SessionLimit, PortsExhausted, ApiKeyExists or RegistryDown. Then nothing
         has changed.
         """
-        session_id = _new_id() if body.session_id is None else parse_session_id(body.session_id)
+        session_id = (self._only or _new_id()) if body.session_id is None else parse_session_id(body.session_id)
+        self._check_only(session_id)
         name = _check_name(body.name) if body.name is not None else session_id
         labels, metadata = _check_labels(body.labels), _check_metadata(body.metadata)
         desired = DesiredState.RUNNING if body.start else DesiredState.STOPPED
@@ -161,7 +165,15 @@ class SessionOrchestrator:
                     field="session_id",
                     session_id=session_id,
                 )
-            await registry.insert(connection, session_id, name=name, desired=desired, labels=labels, metadata=metadata)
+            await registry.insert(
+                connection,
+                session_id,
+                name=name,
+                desired=desired,
+                labels=labels,
+                metadata=metadata,
+                on_demand=body.on_demand,
+            )
             if body.start:
                 self._check_limit(running, session_id)
                 await self._ports.lease(connection, session_id)
@@ -178,9 +190,12 @@ class SessionOrchestrator:
         name = None if body.name is msgspec.UNSET else _check_name(body.name)
         labels = None if body.labels is msgspec.UNSET else _check_labels(body.labels)
         metadata = None if body.metadata is msgspec.UNSET else _check_metadata(body.metadata)
+        on_demand = None if body.on_demand is msgspec.UNSET else body.on_demand
         async with self._database.transaction() as connection:
             await self._open(connection, session_id)
-            await registry.update(connection, session_id, name=name, labels=labels, metadata=metadata)
+            await registry.update(
+                connection, session_id, name=name, labels=labels, metadata=metadata, on_demand=on_demand
+            )
             row = await _must(connection, session_id, lock=False)
         return await self._settle(row, 0)
 
@@ -270,6 +285,7 @@ class SessionOrchestrator:
 
     async def _run(self, session_id: str, wait_s: float, *, always_fresh: bool) -> SessionView:
         before = await self.get(session_id)
+        self._check_only(session_id)
         async with self._database.transaction() as connection:
             running = await registry.hold_limit(connection)
             row = await self._open(connection, session_id)
@@ -346,6 +362,14 @@ class SessionOrchestrator:
         if row.deleting:
             raise _deleting(session_id)
         return row
+
+    def _check_only(self, session_id: str) -> None:
+        if self._only is not None and session_id != self._only:
+            raise SingleSession(
+                f"this instance runs one session, '{self._only}'",
+                session_id=session_id,
+                hint="turn SINGLE_SESSION_MODE off to run several",
+            )
 
     def _check_limit(self, running: int, session_id: str) -> None:
         if running >= self._max_sessions:

@@ -10,6 +10,7 @@ from ecosystem.contract.session import Reason, SessionView
 from orchestrator.observed import Unknown
 
 if TYPE_CHECKING:
+    from ecosystem.contract.heartbeat import Heartbeat
     from orchestrator.observed import Beat
     from orchestrator.reconcile.fleet import Fleet
     from orchestrator.registry.rows import SessionRow
@@ -46,6 +47,8 @@ NEXT_STEPS: Final[dict[Reason, str | None]] = {
     Reason.HUNG: "wait: a worker that gives no sign of life is replaced by itself",
     Reason.MEMORY_LIMIT: "wait: a fresh worker starts; raise the limit if that happens often",
     Reason.DISK_FULL: "make room on the disk; the rest happens by itself",
+    Reason.PROXY_FAILED: "check the session's proxy: `zapvisor proxy test` tells what is wrong with it",
+    Reason.UNLOADED: "nothing: the next request for it starts it again",
     Reason.DELETING: "wait: it is being deleted",
     Reason.UNKNOWN: "look at /health and the logs",
 }
@@ -84,21 +87,50 @@ def make_view(row: SessionRow, fleet: Fleet, beat: Beat | Unknown | None) -> Ses
         since=worker.since if worker is not None and worker.state is shown.status else row.status_since,
         last_connected_at=(worker.last_connected_at if worker is not None else None) or row.last_connected_at,
         last_inbound_at=worker.last_inbound_at if worker is not None else None,
-        restarts=max(0, process.starts - 1) if process is not None else 0,
+        restarts=_since_reset(
+            row, "restarts", row.generation, max(0, process.starts - 1) if process is not None else 0
+        ),
         memory_bytes=worker.memory_bytes if worker is not None else None,
         cpu_percent=worker.cpu_percent if worker is not None else None,
-        messages_in=worker.counters.messages_in if worker is not None else None,
-        messages_out=worker.counters.messages_out if worker is not None else None,
+        messages_in=_counted(row, worker, "messages_in"),
+        messages_out=_counted(row, worker, "messages_out"),
         outbox_waiting=worker.counters.outbox_waiting if worker is not None else None,
         sends_waiting=worker.counters.sends_waiting if worker is not None else None,
-        api_requests=worker.api.requests if worker is not None else None,
-        api_errors=worker.api.errors if worker is not None else None,
+        api_requests=_counted(row, worker, "api_requests"),
+        api_errors=_counted(row, worker, "api_errors"),
         api_ms=worker.api.recent_ms if worker is not None else None,
         last_active_at=worker.last_active_at if worker is not None else None,
+        on_demand=row.on_demand,
+        proxy=row.proxy.address if row.proxy is not None and row.proxy.enabled else None,
         last_error=worker.last_error if worker is not None else None,
         metadata=row.metadata,
         labels=list(row.labels),
     )
+
+
+def counters_of(worker: Heartbeat) -> dict[str, int]:
+    """A worker's counters that can be reset, by the names views give them."""
+    return {
+        "messages_in": worker.counters.messages_in,
+        "messages_out": worker.counters.messages_out,
+        "api_requests": worker.api.requests,
+        "api_errors": worker.api.errors,
+    }
+
+
+def _counted(row: SessionRow, worker: Heartbeat | None, name: str) -> int | None:
+    if worker is None:
+        return None
+    return _since_reset(row, name, worker.incarnation, counters_of(worker)[name])
+
+
+def _since_reset(row: SessionRow, name: str, life: str | int, count: int) -> int:
+    """A counter less what it showed when it was reset, where that was in the same life."""
+    reset = row.counters_reset or {}
+    before = reset.get(name)
+    if not isinstance(before, list) or before[0] != life:
+        return count
+    return max(0, count - int(before[1]))
 
 
 def _age(then: datetime) -> float:

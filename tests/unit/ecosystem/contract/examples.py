@@ -21,6 +21,7 @@ from ecosystem.contract import envelope, errors, events, happenings, heartbeat, 
 from ecosystem.contract.eventbook import EXAMPLES as EVENT_EXAMPLES
 from tests.unit.ecosystem.contract.access_examples import ACCESS_EXAMPLES, GRANT
 from tests.unit.ecosystem.contract.message_examples import LIMITS, MESSAGE_EXAMPLES
+from tests.unit.ecosystem.contract.operation_examples import operation_examples
 from tests.unit.ecosystem.contract.session_examples import SESSION_EXAMPLES
 from tests.unit.ecosystem.contract.webhook_examples import WEBHOOK_EXAMPLES
 
@@ -68,6 +69,8 @@ _VIEW: Final = session.SessionView(
     api_errors=1,
     api_ms=12.5,
     last_active_at=_AT,
+    on_demand=True,
+    proxy="socks5://proxy.example:1080",
     last_error="socket closed",
     metadata={"customer": 7},
     labels=["vip"],
@@ -135,7 +138,9 @@ EXAMPLES: Final[tuple[msgspec.Struct, ...]] = (
         sent_seq=41,
         access_revision=4,
     ),
-    session.ProxySettings(host="proxy.example", port=1080, enabled=False, type="socks5", username="u", password="p"),
+    session.ProxySettings(
+        host="proxy.example", port=1080, enabled=False, type="socks5", username="u", password="p", required=True
+    ),
     session.CreateSession(
         session_id="alpha",
         name="The shop",
@@ -143,8 +148,9 @@ EXAMPLES: Final[tuple[msgspec.Struct, ...]] = (
         metadata={"customer": 7},
         labels=["vip"],
         api_key="6f1c2d3e-4b5a-4c6d-8e7f-901234567890",
+        on_demand=True,
     ),
-    session.UpdateSession(name="The shop", metadata={"customer": 8}, labels=[]),
+    session.UpdateSession(name="The shop", metadata={"customer": 8}, labels=[], on_demand=False),
     session.PairPhone(phone="5511900000001"),
     session.PairingCode(session_id="alpha", phone="5511900000001", code="ABCD-EFGH", expires_in_s=160.0),
     session.QrCode(session_id="alpha", text="2@abc,def", seq=2, expires_in_s=20.0),
@@ -195,6 +201,7 @@ EXAMPLES: Final[tuple[msgspec.Struct, ...]] = (
     ),
     *ACCESS_EXAMPLES,
     *MESSAGE_EXAMPLES,
+    *operation_examples(_VIEW),
     *WEBHOOK_EXAMPLES,
 )
 

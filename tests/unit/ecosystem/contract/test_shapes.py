@@ -10,6 +10,7 @@ from ecosystem.contract.events import EVENT_TYPES, Event, SessionPaired, type_of
 from ecosystem.contract.exitcodes import NEVER_RETRY, NOT_RESTARTED_AT_ONCE, WorkerExit
 from ecosystem.contract.heartbeat import Heartbeat
 from ecosystem.contract.keys import events, heartbeat, qr
+from ecosystem.contract.operations import SendSignal, SessionActions
 from ecosystem.contract.session import CreateSession, PairPhone, ProxySettings, UpdateSession
 from ecosystem.contract.worker import WorkerSpec
 from tests.unit.ecosystem.contract.examples import EXAMPLES, GOLDEN, golden_file, rendered, shapes
@@ -25,6 +26,8 @@ COMMANDS: tuple[type[msgspec.Struct], ...] = (
     AccessUpdate,
     CreateKey,
     RotateKey,
+    SessionActions,
+    SendSignal,
     *(type(command) for command in WEBHOOK_COMMANDS),
 )
 
