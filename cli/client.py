@@ -9,7 +9,7 @@ import socket
 import ssl
 import threading
 import urllib.parse
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
@@ -241,6 +241,10 @@ class Client:
         """The same, silent, with `timeout` seconds for an answer."""
         return Client(self.address, self._key, timeout=timeout)
 
+    def environ(self) -> dict[str, str]:
+        """What another `zapvisor` is started with to talk to the same server."""
+        return {"ZAPVISOR_URL": str(self.address)} | ({"ZAPVISOR_KEY": self._key} if self._key else {})
+
     def get(self, path: str, query: Query | None = None, *, wait: float = 0) -> Answer:
         """GET; `wait` is how long the server was told it may take on top of the usual, in seconds."""
         return self.request("GET", path, query, wait=wait)
@@ -254,13 +258,23 @@ class Client:
         return self.request("DELETE", path, query, wait=wait)
 
     def request(
-        self, method: str, path: str, query: Query | None = None, *, body: object = None, wait: float = 0
+        self,
+        method: str,
+        path: str,
+        query: Query | None = None,
+        *,
+        body: object = None,
+        wait: float = 0,
+        accept: Collection[int] = (),
     ) -> Answer:
-        """One request and its whole answer. Raises the DomainError the server names, NotRunning or WorkerTimeout."""
+        """One request and its whole answer. Raises the DomainError the server names, NotRunning or WorkerTimeout.
+
+        `accept`: statuses that are an answer and no failure, beside those from 200 to 299.
+        """
 
         def exchange(connection: http.client.HTTPConnection) -> Answer:
             response = self._send(connection, method, path, query, body)
-            return _read(response)
+            return _read(response, accept)
 
         with self._waiting(tr("waiting for {address}", address=self.address)):
             return self._with_connection(exchange, self._timeout + wait)
@@ -388,12 +402,12 @@ def _keep_alive(sock: socket.socket) -> None:
             sock.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
-def _read(response: http.client.HTTPResponse) -> Answer:
+def _read(response: http.client.HTTPResponse, accept: Collection[int] = ()) -> Answer:
     body = response.read(BODY_LIMIT_BYTES)
     if response.length:  # `read` with a limit does not mind a missing rest
         raise http.client.IncompleteRead(body, response.length)
     answer = Answer(response.status, body, {name.lower(): value for name, value in response.getheaders()})
-    if 200 <= answer.status < 300:
+    if 200 <= answer.status < 300 or answer.status in accept:
         return answer
     raise error_of(answer)
 

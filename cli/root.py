@@ -70,6 +70,10 @@ SECTIONS: Final = (
                 "Show all there is to know about one session.",
                 ("desc", "info", "show"),
             ),
+            Entry("history", "cli.commands.watching:history", "Show how a session's status changed, and why."),
+            Entry(
+                "update", "cli.commands.change:update", "Change the name, labels and metadata of sessions.", ("set",)
+            ),
             Entry("start", "cli.commands.session:start", "Start sessions."),
             Entry("stop", "cli.commands.session:stop", "Stop sessions; they stay paired."),
             Entry("restart", "cli.commands.session:restart", "Restart sessions in a fresh process.", ("rs",)),
@@ -89,6 +93,8 @@ SECTIONS: Final = (
         "Watching",
         (
             Entry("status", "cli.commands.status:status", "Show the instance: counts, processes, address.", ("fleet",)),
+            Entry("health", "cli.commands.watching:health", "Ask the server whether it is well.", ("ping",)),
+            Entry("events", "cli.commands.watching:events", "Show what happens in the sessions, as it happens."),
             Entry("logs", "cli.commands.logs:logs", "Show the log of a session or of a program.", ("log",)),
         ),
     ),
@@ -111,6 +117,7 @@ SECTIONS: Final = (
         "This command",
         (
             Entry("context", "cli.commands.contexts:context", "Servers saved under a name, and which one is meant."),
+            Entry("api", "cli.commands.api:api", "Call a route of the API and print its answer."),
             Entry("completion", "cli.commands.completion:completion", "Print the completion script for a shell."),
             Entry(
                 "session",

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
-import time
+from itertools import chain, repeat
 from typing import TYPE_CHECKING, Final
 
 import click
 
+from cli.commands.following import followed
 from cli.context import Call, verb
 from cli.texts import tr
 
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from cli.client import Client
 
 DEFAULT_PROGRAM: Final = "orchestrator"
-PATIENCE_S: Final = 60.0
-"""How long a followed log may be away (the server restarts) before the command gives up."""
 
 
 @verb(
@@ -84,32 +83,8 @@ def _path_of(client: Client, name: str, *, program: bool) -> str:
 
 def _lines(call: Call, path: str, tail: int, *, follow: bool) -> Iterator[bytes]:
     """Lines of the log. A followed one survives restarts of the server; lines written meanwhile may be missing."""
-    from cli.commands.waiting import countdown, pause_of
-    from ecosystem.contract.errors import DomainError, NotRunning
-
     if not follow:
         yield from call.client.stream(path, {"tail": tail})
         return
-    left = countdown(PATIENCE_S)
-
-    def opened() -> None:
-        nonlocal left
-        left = _forever  # a log may be silent for days: patience counts from the moment it breaks off
-
-    while True:
-        error: DomainError = NotRunning(tr("the log's stream ended"))
-        try:
-            yield from call.client.stream(path, {"tail": tail, "follow": True}, on_open=opened)
-        except DomainError as failure:
-            error = failure
-        if left is _forever:
-            left = countdown(PATIENCE_S)
-        if not error.retryable or not left():
-            raise error
-        call.screen.note(tr("({message}; trying again)", message=error.message))
-        tail = 0
-        time.sleep(pause_of(error))
-
-
-def _forever() -> float:
-    return float("inf")
+    tails = chain([tail], repeat(0))  # what was shown is not shown again
+    yield from followed(call, path, lambda: {"tail": next(tails), "follow": True}, ended=tr("the log's stream ended"))

@@ -15,14 +15,21 @@ if TYPE_CHECKING:
 
     from click.shell_completion import CompletionItem
 
-    from cli.client import Client
+    from cli.client import Client, Query
     from ecosystem.contract.ids import SessionId
     from ecosystem.contract.session import SessionView
 
 ALL: Final = "all"
+LABEL: Final = "label:"
+"""What stands before a label where sessions are named."""
 PAGE: Final = 500
 """The most sessions one request lists."""
 HISTORY_LINES: Final = 10
+
+STATES: Final = ("disconnected", "connecting", "connected", "authenticated", "error")
+SORTS: Final = tuple(
+    f"{sign}{name}" for name in ("session_id", "name", "status", "created_at", "updated_at") for sign in ("", "-")
+)
 
 WAIT = click.option(
     "--wait",
@@ -35,12 +42,14 @@ WAIT = click.option(
 
 
 class SessionsParam(click.ParamType[str]):
-    """A session id, or `all`."""
+    """A session id, `all`, or `label:NAME`."""
 
     name = "session"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        return ALL if value == ALL else SessionParam().convert(value, param, ctx)
+        if isinstance(value, str) and (value == ALL or (value.startswith(LABEL) and value != LABEL)):
+            return value
+        return SessionParam().convert(value, param, ctx)
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         from cli import completing
@@ -85,7 +94,7 @@ def create(
     from ecosystem.contract.session import CreatedSession, CreateSession
 
     body = CreateSession(
-        session_id=session, name=name, start=not no_start, metadata=_metadata(pairs), labels=list(labels)
+        session_id=session, name=name, start=not no_start, metadata=metadata(pairs), labels=list(labels)
     )
     answer = call.client.post("/sessions", body, {"wait": wait} if wait else None, wait=wait)
     if call.json:
@@ -102,7 +111,7 @@ def create(
         call.screen.done(tr("next: {next_step}", next_step=view.next_step))
 
 
-def _metadata(pairs: Sequence[str]) -> dict[str, Any]:
+def metadata(pairs: Sequence[str]) -> dict[str, Any]:
     from ecosystem.contract.errors import InvalidRequest
 
     found: dict[str, Any] = {}
@@ -118,12 +127,19 @@ def _metadata(pairs: Sequence[str]) -> dict[str, Any]:
 
 
 @verb("list", examples=("zapvisor list", "zapvisor ls --status error", "zapvisor ls -q | xargs zapvisor restart"))
-@click.option("--status", type=click.Choice(["disconnected", "connecting", "connected", "authenticated", "error"]))
+@click.option("--status", type=click.Choice(STATES), help="Those in this status.")
 @click.option("--desired", type=click.Choice(["running", "stopped"]), help="Those wanted so.")
+@click.option("--reason", metavar="WORD", help="Those in their status for this reason.")
 @click.option("--label", help="Those with this label.")
 @click.option("--search", metavar="TEXT", help="Those with TEXT in id, name or number.")
-@click.option("--limit", type=click.IntRange(1, PAGE), default=PAGE, show_default=True)
-@click.option("--offset", type=click.IntRange(0), default=0, show_default=True)
+@click.option(
+    "--sort",
+    type=click.Choice(SORTS),
+    metavar="FIELD",
+    help="By session_id, name, status, created_at or updated_at; - before it: descending.",
+)
+@click.option("--limit", type=click.IntRange(1, PAGE), default=PAGE, show_default=True, help="The most to show.")
+@click.option("--offset", type=click.IntRange(0), default=0, show_default=True, help="How many to skip.")
 def list_(call: Call, /, **filters: Any) -> None:
     """Show the sessions.
 
@@ -144,7 +160,7 @@ def list_(call: Call, /, **filters: Any) -> None:
         return
     if not page.sessions:
         call.screen.note(tr("no sessions") if not page.total else tr("no sessions on this page"))
-        if not page.total and not any(filters[name] for name in ("status", "desired", "label", "search")):
+        if not page.total and not any(filters[name] for name in ("status", "desired", "reason", "label", "search")):
             call.screen.note(tr("create one: zapvisor create alpha"))
         return
     call.screen.table(
@@ -253,22 +269,26 @@ def _history(client: Client, session: str) -> tuple[list[Any], list[tuple[str, .
 # --- verbs on several sessions
 
 
-@verb("start", examples=("zapvisor start alpha", "zapvisor start alpha beta", "zapvisor start all"))
+@verb("start", examples=("zapvisor start alpha", "zapvisor start alpha beta", "zapvisor start label:sales"))
 @SESSIONS
 @WAIT
 def start(call: Call, sessions: tuple[str, ...], wait: float) -> int:
     """Start sessions.
 
-    One that expired, was logged out or given up gets a fresh process. `all`: every session.
+    One that expired, was logged out or given up gets a fresh process. `all` is every session, `label:NAME` each with
+    that label.
     """
     return _change(call, sessions, "start", wait)
 
 
-@verb("stop", examples=("zapvisor stop alpha", "zapvisor stop all --wait 60"))
+@verb("stop", examples=("zapvisor stop alpha", "zapvisor stop all --wait 60", "zapvisor stop label:trial"))
 @SESSIONS
 @WAIT
 def stop(call: Call, sessions: tuple[str, ...], wait: float) -> int:
-    """Stop sessions; they stay paired, and stay stopped until started again."""
+    """Stop sessions; they stay paired, and stay stopped until started again.
+
+    `all` is every session, `label:NAME` each with that label.
+    """
     return _change(call, sessions, "stop", wait)
 
 
@@ -278,7 +298,7 @@ def stop(call: Call, sessions: tuple[str, ...], wait: float) -> int:
 def restart(call: Call, sessions: tuple[str, ...], wait: float) -> int:
     """Restart sessions in a fresh process.
 
-    `all`: every session that should run; stopped ones stay stopped.
+    `all` and `label:NAME` are those that should run; stopped ones stay stopped.
     """
     return _change(call, sessions, "restart", wait)
 
@@ -292,7 +312,7 @@ def logout(call: Call, sessions: tuple[str, ...], yes: bool, wait: float) -> int
 
     They can be paired again afterwards, with the same number or another.
     """
-    named = _resolved(call.client, sessions, "logout")
+    named = chosen(call.client, sessions)
     if named:
         call.confirm(tr("Unlink {sessions} from the phone?", sessions=_enumerated(named)), yes=yes)
     return _change(call, named, "logout", wait)
@@ -308,7 +328,7 @@ def delete(call: Call, sessions: tuple[str, ...], yes: bool, logout: bool, wait:
 
     Their folders are kept in the archive for a while.
     """
-    named = _resolved(call.client, sessions, "delete")
+    named = chosen(call.client, sessions)
     if named:
         call.confirm(tr("Delete {sessions}?", sessions=_enumerated(named)), yes=yes)
     query = {"logout": True if logout else None, "wait": wait or None}
@@ -321,7 +341,7 @@ def delete(call: Call, sessions: tuple[str, ...], yes: bool, logout: bool, wait:
             tr("{session} deleted", session=session), msgspec.json.encode({"session_id": session, "deleted": True})
         )
 
-    return _report(call, named, act)
+    return report(call, named, act)
 
 
 class Done(msgspec.Struct, frozen=True):
@@ -342,25 +362,29 @@ def _change(call: Call, sessions: Sequence[str], what: str, wait: float) -> int:
         view = answer.decode(SessionView)
         return Done(f"{view.session_id}: {_state(view)}", answer.body, view.next_step)
 
-    return _report(call, _resolved(client, sessions, what), act)
+    return report(call, chosen(client, sessions, desired="running" if what == "restart" else None), act)
 
 
-def _report(call: Call, sessions: Sequence[str], act: Callable[[str], Done]) -> int:
+def report(call: Call, sessions: Sequence[str], act: Callable[[str], Done]) -> int:
     """Does `act` for each session and tells what came of it; the exit code of the first that failed, else 0."""
     from cli.commands.waiting import each
     from cli.output.problems import show
     from ecosystem.contract.errors import DomainError
 
     outcomes: dict[str, Done | DomainError] = {}
-    for session, outcome in each(sessions, act):
-        outcomes[session] = outcome
-        if isinstance(outcome, DomainError):
-            outcome.session_id = outcome.session_id or session
-            show(outcome, as_json=call.json, about=session if len(sessions) > 1 else None)
-        else:
-            call.screen.done(outcome.sentence)
-            if outcome.next_step and len(sessions) == 1:
-                call.screen.done(tr("next: {next_step}", next_step=outcome.next_step))
+    count = tr("{done} of {total} sessions", done=0, total=len(sessions))
+    with call.screen.waiting(count) as say:
+        for session, outcome in each(sessions, act):
+            outcomes[session] = outcome
+            say(tr("{done} of {total} sessions", done=len(outcomes), total=len(sessions)))
+            if isinstance(outcome, DomainError):
+                outcome.session_id = outcome.session_id or session
+                call.screen.progress.hide()
+                show(outcome, as_json=call.json, about=session if len(sessions) > 1 else None)
+            else:
+                call.screen.done(outcome.sentence)
+                if outcome.next_step and len(sessions) == 1:
+                    call.screen.done(tr("next: {next_step}", next_step=outcome.next_step))
     if call.json:
         done = [outcomes[session] for session in sessions]
         call.screen.data([msgspec.Raw(outcome.document) for outcome in done if isinstance(outcome, Done)])
@@ -370,17 +394,29 @@ def _report(call: Call, sessions: Sequence[str], act: Callable[[str], Done]) -> 
     return next((error.exit_code for error in failed if isinstance(error, DomainError)), 0)
 
 
-def _resolved(client: Client, sessions: Sequence[str], what: str) -> list[str]:
-    """The session ids meant, each once, in the order given; `all` asks the server."""
+def chosen(client: Client, words: Sequence[str], *, desired: str | None = None) -> list[str]:
+    """The session ids meant, each once, in the order given; `all` and `label:NAME` ask the server.
+
+    `desired`: of those the server is asked for, only the ones wanted so.
+    """
+    found: list[str] = []
+    for word in words:
+        if word == ALL:
+            found += _matching(client, {"desired": desired})
+        elif word.startswith(LABEL):
+            found += _matching(client, {"desired": desired, "label": word.removeprefix(LABEL)})
+        else:
+            found.append(word)
+    return list(dict.fromkeys(found))
+
+
+def _matching(client: Client, query: Query) -> list[str]:
+    """The ids of all sessions that match, page by page."""
     from ecosystem.contract.session import SessionList
 
-    if ALL not in sessions:
-        return list(dict.fromkeys(sessions))
     found: list[str] = []
-    desired = "running" if what == "restart" else None
     while True:
-        query = {"limit": PAGE, "offset": len(found), "desired": desired}
-        page = client.get("/sessions", query).decode(SessionList)
+        page = client.get("/sessions", {**query, "limit": PAGE, "offset": len(found)}).decode(SessionList)
         found += [view.session_id for view in page.sessions]
         if not page.sessions or len(found) >= page.total:
             return found
