@@ -32,6 +32,7 @@ from orchestrator.reconcile.plan import (
     plan,
 )
 from orchestrator.reconcile.restarts import note, note_beat, note_start
+from orchestrator.reconcile.witness import told_by_worker
 from orchestrator.registry import rows as registry_rows
 from orchestrator.registry import sessions as registry
 
@@ -316,6 +317,7 @@ class Reconciler:
             lid=_storable(lid, NAME_LIMIT),
             push_name=_storable(push_name, NAME_LIMIT),
             last_connected_at=connected,
+            by_worker=told_by_worker(row, shown, assessment),
         )
         same = (row.status, row.reason, row.detail, row.jid, row.lid, row.push_name, row.last_connected_at)
         new = (seen.status, seen.reason, seen.detail, seen.jid, seen.lid, seen.push_name, seen.last_connected_at)

@@ -10,7 +10,7 @@ from psycopg.types.json import Jsonb
 
 from ecosystem.contract.errors import SessionExists
 from ecosystem.contract.session import DesiredState, Reason, SessionState
-from orchestrator.registry import keys
+from orchestrator.registry import keys, life
 from orchestrator.registry.rows import Filter, HistoryEntry, Seen, SessionRow, Sort, StoredProxy
 
 if TYPE_CHECKING:
@@ -181,6 +181,7 @@ async def mark_deleting(connection: Connection, session_id: str) -> None:
 
 async def remove(connection: Connection, session_id: str) -> None:
     """Deletes the row of a session that is being deleted, its lease and history with it; its keys end."""
+    await life.tell_deleted(connection, session_id)
     await connection.execute("DELETE FROM port_leases WHERE session_id = %s", (session_id,))
     # A later session of the same name starts with graphs of its own.
     await connection.execute("DELETE FROM samples WHERE session_id = %s", (session_id,))
@@ -231,7 +232,11 @@ DELETE FROM session_history h USING (
 
 
 async def write_seen(connection: Connection, seen: Sequence[Seen]) -> None:
-    """Writes the observed columns of these sessions in one statement, and a line of history for each changed status."""
+    """Writes the observed columns of these sessions in one statement, and a line of history for each changed status.
+
+    What no worker tells of it becomes events.
+    """
+    await life.note_seen(connection, seen)
     await connection.execute(
         _SEEN,
         {

@@ -320,6 +320,7 @@ async def remove_finished(connection: Connection, *, portion: int) -> int:
         WHERE t.deleted_at IS NOT NULL OR (
             t.retired_at < now() - interval '1 hour'
             AND NOT EXISTS (SELECT 1 FROM webhook_deliveries d WHERE d.target_id = t.id AND d.state = 'pending')
+            AND NOT EXISTS (SELECT 1 FROM life_events e WHERE e.session_id = t.session_id)
         )
         LIMIT 20
         """

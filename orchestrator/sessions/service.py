@@ -36,7 +36,7 @@ from ecosystem.contract.session import (
 from orchestrator.observed import UNKNOWN, Beat, Unknown
 from orchestrator.reconcile.fleet import stopped
 from orchestrator.reconcile.plan import GONE
-from orchestrator.registry import keys
+from orchestrator.registry import keys, life
 from orchestrator.registry import sessions as registry
 from orchestrator.registry.rows import Filter, HistoryEntry, SessionRow, Sort
 from orchestrator.sessions.views import make_view
@@ -178,6 +178,7 @@ class SessionOrchestrator:
                 self._check_limit(running, session_id)
                 await self._ports.lease(connection, session_id)
             row = await _must(connection, session_id, lock=False)
+            await life.tell_created(connection, row)
             issued = None
             if key is not None:
                 issued = await keys.insert(connection, msgspec.structs.replace(key, session_id=session_id))

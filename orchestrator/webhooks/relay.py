@@ -18,6 +18,7 @@ import psycopg
 from ecosystem.contract.errors import DomainError, RedisDown, SessionNotFound
 from ecosystem.contract.events import Event
 from orchestrator.registry import deliveries, webhooks
+from orchestrator.webhooks.life import LifeCarrier, by_workers
 from orchestrator.webhooks.matching import lane_of, wants
 from orchestrator.webhooks.stream import LEFT_OVER, NEW
 
@@ -73,6 +74,7 @@ class Relay:
         self._waker = waker
         self._source = source
         self._sent_seqs = sent_seqs
+        self._life = LifeCarrier(database, stream, add_rows=add_rows)
         self._position = LEFT_OVER
         self._behind: dict[str, int] = {}
         self._compared_at = 0.0
@@ -102,7 +104,9 @@ class Relay:
 
     async def _turn(self) -> None:
         left_over = self._position == LEFT_OVER
-        entries = await self._stream.read(self._position, count=BATCH, wait_s=0.01 if left_over else WAIT_S)
+        wait_s = 0.01 if left_over or self._life.hurries else WAIT_S
+        entries = await self._stream.read(self._position, count=BATCH, wait_s=wait_s)
+        await self._wake(await self._life.look())
         if entries:
             await self._relay(entries)
         elif left_over:
@@ -110,9 +114,10 @@ class Relay:
         elif time.monotonic() - self._compared_at >= COMPARE_EVERY_S:
             self._compared_at = time.monotonic()
             await self._compare()
+        await self._wake(await self._life.follow(exhausted=not left_over and len(entries) < BATCH))
 
     async def _relay(self, entries: Sequence[Entry]) -> None:
-        events = [event for entry in entries if (event := _decode(entry)) is not None]
+        events = by_workers([event for entry in entries if (event := _decode(entry)) is not None])
         if events:
             await self._fill_holes(events)
             await self._store_each(events)

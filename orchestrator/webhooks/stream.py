@@ -79,6 +79,16 @@ class EventStream:
             return []
         return [Entry(_text(key), _body(fields)) for _, found in _streams(answer) for key, fields in found]
 
+    async def add(self, bodies: Sequence[bytes]) -> None:
+        """Entries of the orchestrator's own, in this order. Raises RedisDown; then some of them may be there."""
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for body in bodies:
+                pipe.xadd(self._name, {"event": body})
+            try:
+                await self._ask(pipe.execute())
+            except redis.exceptions.ResponseError as error:
+                raise RedisDown(f"Redis refuses an event: {error}") from error
+
     async def acknowledge(self, entries: Sequence[Entry]) -> None:
         """These are rows now. Raises RedisDown."""
         try:
