@@ -47,6 +47,16 @@ KEY_KIND: Final = web.RequestKey("key_kind", str)
 KEY_KIND_HEADER: Final = "X-Key-Kind"
 """The gateway's word to a worker about the key a request came with; a client's own is dropped."""
 
+SECURITY_HEADERS: Final = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    # Of answers that are no page of ours: a file somebody sent must not run as one.
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; sandbox",
+}
+"""What keeps a browser from making more of an answer than it is; a page has a policy of its own."""
+
 _INBOUND_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:@=+/-]{0,99}", re.ASCII)
 _REQUEST_ID: Final = web.RequestKey("request_id", str)
 _LOG: Final = logging.getLogger(__name__)
@@ -58,7 +68,7 @@ _FIELD_NAMED: Final = re.compile(r"field `(?P<name>[^`]*)`")
 def install(app: web.Application, *, render: Renderer | None = None) -> None:
     """Puts the edge around every route of `app`, unknown ones included. Call it before the application starts."""
     app.middlewares.append(_edge(render or render_problem))
-    app.on_response_prepare.append(_echo_request_id)
+    app.on_response_prepare.extend((_echo_request_id, _secure_headers))
 
 
 def request_id(request: web.Request) -> str:
@@ -243,15 +253,22 @@ async def _echo_request_id(request: web.Request, response: web.StreamResponse) -
     response.headers.setdefault(REQUEST_ID_HEADER, request_id(request))
 
 
+async def _secure_headers(_: web.Request, response: web.StreamResponse) -> None:
+    for name, value in SECURITY_HEADERS.items():
+        if response.status != 101 or name != "Content-Security-Policy":
+            response.headers.setdefault(name, value)
+
+
 def route_of(request: web.BaseRequest) -> str:
     """The route's pattern, never its values: paths hold phone numbers."""
-    info = getattr(request, "match_info", None)
+    # The property of that name insists that there is one; a request that is no HTTP was never matched.
+    info = getattr(request, "_match_info", None)
     resource = info.route.resource if info is not None else None
     return resource.canonical if resource is not None else "unknown"
 
 
 class AccessLogger(AbstractAccessLogger):
-    """One `http_answer` record per answer, without path or query; for `web.AppRunner(access_log_class=AccessLogger)`."""
+    """One `http_answer` record per answer, without path or query."""
 
     def log(self, request: web.BaseRequest, response: web.StreamResponse, time: float) -> None:
         level = logging.DEBUG if request.path in QUIET_PATHS else logging.INFO

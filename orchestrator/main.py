@@ -17,9 +17,10 @@ from ecosystem.contract.errors import DomainError, InvalidSettings, RegistryDown
 from ecosystem.definition import session_log
 from ecosystem.services.postgres import effective_database_url
 from ecosystem.services.redis import effective_redis_url
+from ecosystem.serving import Bounds, Runner
 from ecosystem.supervisord.client import DEFAULT_TIMEOUT_S, SupervisordClient
 from orchestrator.access.browser import BrowserSessions
-from orchestrator.access.cors import Cors, secure_headers
+from orchestrator.access.cors import Cors
 from orchestrator.access.guard import Guard, Rates
 from orchestrator.access.keyring import Keyring
 from orchestrator.access.limits import Limiter
@@ -157,7 +158,7 @@ class Orchestrator:
         app.middlewares.append(query_credentials())
         cors = Cors(parse_origins(self.settings.cors_origins, field="CORS_ORIGINS"))
         app.middlewares.extend((cors.middleware(), self.guard.middleware()))
-        app.on_response_prepare.extend((_name_server, self.guard.on_prepare, cors.on_prepare, secure_headers))
+        app.on_response_prepare.extend((_name_server, self.guard.on_prepare, cors.on_prepare))
         if self.guard.browser is not None:
             SignInRoutes(
                 self.guard, self.guard.browser, basic_auth=self.settings.dashboard_basic_auth, origins=cors.origins
@@ -180,10 +181,10 @@ class Orchestrator:
 
     async def serve(self, stop: asyncio.Event) -> None:
         """Runs until `stop`; raises when it cannot listen, or a task that must not end did."""
-        runner = web.AppRunner(
+        runner = Runner(
             self.app(),
+            bounds=Bounds(connections_max=self.settings.connections_max),
             handler_cancellation=True,  # the client went: so does the request to the worker
-            access_log_class=edge.AccessLogger,
             shutdown_timeout=DRAIN_S,
             auto_decompress=False,  # bodies for workers pass as they are
         )
@@ -196,7 +197,7 @@ class Orchestrator:
             await runner.cleanup()
             await self.close()
 
-    async def _run(self, stop: asyncio.Event, runner: web.AppRunner) -> None:
+    async def _run(self, stop: asyncio.Event, runner: Runner) -> None:
         async with asyncio.TaskGroup() as tasks:
             running = [
                 tasks.create_task(self.prepare(), name="migrations"),

@@ -141,6 +141,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """How long a request waits for a session that is being started, reloaded or loaded, before it is answered 503."""
     body_limit_bytes: Annotated[int, msgspec.Meta(ge=1024)] = 1 << 20
     """Largest body of the control API; bodies for workers are streamed and limited there."""
+    connections_max: Annotated[int, msgspec.Meta(ge=8, le=1_000_000)] = 2000
+    """Connections the gateway holds at once, at most a third of its open files. Beyond it those without a request go first."""
     worker_timeout_s: Positive = 90
     """How long the gateway waits for a worker to answer."""
 

@@ -1,4 +1,4 @@
-"""Which other web sites may read answers (CORS), and the headers every answer carries for browsers' sake."""
+"""Which other web sites may read answers (CORS)."""
 
 from __future__ import annotations
 
@@ -16,8 +16,6 @@ EXPOSED: Final = (
     " X-Qr-Seq, X-Request-Id"
 )
 PREFLIGHT_HOLDS_S: Final = "600"
-CONTENT_POLICY: Final = "default-src 'none'; frame-ancestors 'none'; sandbox"
-"""Of answers that are no page of ours: a file somebody sent must not run as one."""
 
 
 class Cors:
@@ -59,14 +57,3 @@ class Cors:
             response.headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = EXPOSED
         if self.origins and "*" not in self.origins:
             response.headers.add(hdrs.VARY, hdrs.ORIGIN)
-
-
-async def secure_headers(_: web.Request, response: web.StreamResponse) -> None:
-    """What keeps a browser from making more of an answer than it is; a page may have set a policy of its own."""
-    headers = response.headers
-    headers.setdefault("X-Content-Type-Options", "nosniff")
-    headers.setdefault("X-Frame-Options", "DENY")
-    headers.setdefault("Referrer-Policy", "no-referrer")
-    headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
-    if response.status != 101:
-        headers.setdefault("Content-Security-Policy", CONTENT_POLICY)

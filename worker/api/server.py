@@ -11,7 +11,8 @@ from aiohttp import web
 
 from ecosystem.contract.exitcodes import WorkerExit
 from ecosystem.contract.worker import MediaLimits
-from ecosystem.web import QUIET_PATHS, AccessLogger, install
+from ecosystem.serving import Bounds, Runner
+from ecosystem.web import QUIET_PATHS, install
 from worker.api import (
     about,
     calls,
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
 BODY_MAX_BYTES: Final = 1 << 20
 SCRATCH_FOLDER: Final = "tmp"
 MEDIA_FOLDER: Final = "media"
+BOUNDS: Final = Bounds(connections_max=512)
 _BACKLOG: Final = 64
 UNCOUNTED: Final = QUIET_PATHS | {"/access"}
 """Paths whose requests are nobody's use of the session."""
@@ -124,7 +126,7 @@ def metered(meter: ApiMeter) -> Middleware:
 
 async def serve(app: web.Application, listener: socket.socket) -> web.AppRunner:
     """Starts answering; `cleanup()` of the result stops it."""
-    runner = web.AppRunner(app, handle_signals=False, access_log_class=AccessLogger, shutdown_timeout=1.0)
+    runner = Runner(app, bounds=BOUNDS, handle_signals=False, shutdown_timeout=1.0)
     await runner.setup()
     await web.SockSite(runner, listener, backlog=_BACKLOG).start()
     return runner
