@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import click
 
 from cli import texts
-from cli.context import PROGRAM, Spoken, common_options, help_record, refuse_unknown
+from cli.context import PROGRAM, Call, Spoken, common_options, help_record, refuse_unknown
 from cli.texts import tr
 
 if TYPE_CHECKING:
@@ -92,6 +92,8 @@ SECTIONS: Final = (
     Section(
         "Watching",
         (
+            Entry("menu", "cli.menu.command:menu", "Manage everything in an interactive menu."),
+            Entry("monit", "cli.monit.command:monit", "Watch memory and messages of every session, live."),
             Entry("status", "cli.commands.status:status", "Show the instance: counts, processes, address.", ("fleet",)),
             Entry("health", "cli.commands.watching:health", "Ask the server whether it is well.", ("ping",)),
             Entry("events", "cli.commands.watching:events", "Show what happens in the sessions, as it happens."),
@@ -218,10 +220,31 @@ def _show_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 @click.pass_context
-def zapvisor(ctx: click.Context) -> None:
+def zapvisor(ctx: click.Context) -> int | None:
     """The PM2 for WhatsApp sessions: one isolated process per number, run from one place."""
     if ctx.invoked_subcommand is None:
+        menu = zapvisor.get_command(ctx, "menu") if _shows_menu(ctx) else None
+        if menu is not None:
+            code: int = ctx.invoke(menu)
+            return code
         click.echo(ctx.get_help())
+    return None
+
+
+def _shows_menu(ctx: click.Context) -> bool:
+    """Whether there is a terminal to draw the menu on, and a server to show in it; else the overview helps more."""
+    from cli.output.terminal import has_terminal
+
+    call = Call.of(ctx)
+    if call.json or not has_terminal():
+        return False
+    from ecosystem.contract.errors import DomainError
+
+    try:
+        call.client  # noqa: B018 -- raises where there is none
+    except DomainError:
+        return False
+    return True
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -232,7 +255,9 @@ def main(args: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="replace")  # a name in a script the locale lacks is no reason to fail
     texts.use(texts.chosen(words))
     try:
-        code = _complete() if COMPLETION_VARIABLE in os.environ else _run(words)
+        if COMPLETION_VARIABLE in os.environ:
+            return _complete()
+        code = _run(words)
         sys.stdout.flush()
     except BrokenPipeError:
         return _broken_pipe()
@@ -254,10 +279,15 @@ def _run(words: list[str]) -> int:
 
 
 def _complete() -> int:
-    """Answers a shell that asks what could come next."""
+    """Answers a shell that asks what could come next. Whatever goes wrong: there is nobody to tell it to."""
     from click.shell_completion import shell_complete
 
-    return shell_complete(zapvisor, {}, PROGRAM, COMPLETION_VARIABLE, os.environ[COMPLETION_VARIABLE])
+    try:
+        code = shell_complete(zapvisor, {}, PROGRAM, COMPLETION_VARIABLE, os.environ[COMPLETION_VARIABLE])
+        sys.stdout.flush()
+    except (Exception, KeyboardInterrupt):
+        return _broken_pipe()
+    return code
 
 
 def _fail(error: Exception, words: Sequence[str]) -> int:
