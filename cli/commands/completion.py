@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from cli.context import PROGRAM, Call, verb
+from cli.texts import tr
 
 
 @verb(
@@ -18,10 +19,17 @@ from cli.context import PROGRAM, Call, verb
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def completion(ctx: click.Context, call: Call, shell: str) -> None:
-    """Print the completion script for a shell."""
+    """Print the completion script for a shell.
+
+    It completes commands, options and the names of sessions, which it asks the server for; in zsh, after `compinit`.
+    """
     from click.shell_completion import get_completion_class
 
     kind = get_completion_class(shell)
     if kind is None:
-        raise click.UsageError(f"no completion for {shell}", ctx)
-    call.screen.line(kind(ctx.find_root().command, {}, PROGRAM, "_ZAPVISOR_COMPLETE").source())
+        raise click.UsageError(tr("no completion for {shell}", shell=shell), ctx)
+    script = kind(ctx.find_root().command, {}, PROGRAM, "_ZAPVISOR_COMPLETE").source()
+    if call.json:
+        call.screen.data({"shell": shell, "script": script})
+    else:
+        call.screen.line(script)

@@ -53,7 +53,7 @@ if [ ! -w . ]; then
     echo "Zapvisor: $(pwd) is not writable for $(id -un); .venv has to be made there" >&2
     exit 1
 fi
-deploy/setup/system-packages.sh
+deploy/setup/system-packages.sh "$kind"
 
 rm -f .venv/.setup-runtime .venv/.setup-dev
 if ! .venv/bin/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || ! .venv/bin/python -m pip --version >/dev/null 2>&1 ||

@@ -2,6 +2,7 @@
 # What Zapvisor needs from the system: libmagic (the WhatsApp library loads it), ffmpeg (audio and video), and, for root,
 # an unprivileged user, because PostgreSQL refuses to run as root. Root on Debian or Ubuntu gets them installed;
 # anybody else is told what to do. Ends with 1 only where Zapvisor could not run at all.
+# `system-packages.sh dev` also brings what the tests drive as a person would: the shells whose completion is tested, tmux.
 set -euo pipefail
 
 has_libmagic() {
@@ -16,6 +17,11 @@ has_ffmpeg() { command -v ffmpeg >/dev/null 2>&1; }
 missing=()
 has_libmagic || missing+=(libmagic1)
 has_ffmpeg || missing+=(ffmpeg)
+if [ "${1:-runtime}" = dev ]; then
+    for tool in zsh fish tmux; do
+        command -v "$tool" >/dev/null 2>&1 || missing+=("$tool")
+    done
+fi
 
 if [ ${#missing[@]} -gt 0 ] && [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null 2>&1 && [ -z "${ZAPVISOR_NO_APT:-}" ]; then
     echo "installing ${missing[*]} with apt-get"
@@ -38,6 +44,11 @@ has_ffmpeg || cat >&2 <<'TEXT'
 note: ffmpeg is missing. Text works without it; voice notes and video need it.
   Debian, Ubuntu: sudo apt-get install ffmpeg     Alpine: apk add ffmpeg     Fedora: dnf install ffmpeg-free
 TEXT
+if [ "${1:-runtime}" = dev ]; then
+    for tool in zsh fish tmux; do
+        command -v "$tool" >/dev/null 2>&1 || echo "note: $tool is missing, which the tests drive: install the package $tool" >&2
+    done
+fi
 has_libmagic || {
     cat >&2 <<'TEXT'
 error: libmagic is missing, and the WhatsApp library cannot be loaded without it.
