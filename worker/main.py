@@ -19,13 +19,16 @@ from worker.api import server
 from worker.api.access import Access
 from worker.board import QrBoard
 from worker.ending import WorkerEnd
+from worker.engine import golib
 from worker.engine.whatsapp import WhatsAppEngine
 from worker.heartbeat import ApiMeter, Gauge, Pulse
 from worker.outbox import Outbox
 from worker.resp import Redis
+from worker.rests import Ways
 from worker.session import Session
 from worker.store.db import prepare_engine_file
 from worker.store.session_store import SessionStore
+from worker.turns import Turns
 
 if TYPE_CHECKING:
     import socket
@@ -123,11 +126,20 @@ class Worker:
         self._engine = self._make_engine(spec, store, database, known)
         self._board = QrBoard(beats, key=keys.qr(spec.redis_prefix, spec.session_id))
         self._outbox = Outbox(store, redis, stream=keys.events(spec.redis_prefix), max_length=spec.event_stream_max)
-        self._session = self._make_session(store)
+        self._session = self._make_session(store, beats)
         self._pulse = self._make_pulse(beats)
         await self._run_tasks(listener)
 
-    def _make_session(self, store: SessionStore) -> Session:
+    def _make_turns(self, redis: Redis) -> Turns:
+        spec = self._spec
+        return Turns(
+            redis,
+            key=keys.connects(spec.redis_prefix),
+            per_second=spec.connects_per_second,
+            spread_s=spec.connects_spread_s,
+        )
+
+    def _make_session(self, store: SessionStore, redis: Redis) -> Session:
         session = Session(
             session_id=self._spec.session_id,
             store=store,
@@ -135,6 +147,13 @@ class Worker:
             board=self._board,
             pairing_timeout_s=self._spec.pairing_timeout_s,
             end=self.end,
+            ways=Ways(
+                generation=self._spec.generation,
+                version=golib.SUPPORTED,
+                path_check_s=self._spec.path_check_s,
+                proxied=self._spec.proxy_url is not None,
+            ),
+            turns=self._make_turns(redis),
         )
         session.recorded = self._outbox.poke
         return session
@@ -169,7 +188,7 @@ class Worker:
                 ("pulse", self._pulse.run()),
                 ("board", self._board.run()),
                 ("session", self._run_session()),
-                ("watch", self._session.watch()),
+                ("watch", self._session.watch.run()),
             ):
                 tasks.create_task(self._ending_with_it(name, work), name=name)
             tasks.create_task(self._until_told(runner), name="until_told")
@@ -268,6 +287,8 @@ class Worker:
             last_inbound_at=tally.last_inbound_at,
             last_connected_at=session.last_connected_at,
             last_error=tally.last_error or self._outbox.last_error,
+            path=session.watch.view(),
+            link=session.link_view(),
             access_revision=self._access.revision,
             sent_seq=self._store.last_seq - self._store.waiting,
         )

@@ -3,46 +3,46 @@
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
 import logging
-import random
 import time
-from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, TypeAlias, TypeVar, cast
 
+from ecosystem.contract.diagnosis import LinkView
 from ecosystem.contract.errors import (
-    ClientOutdated,
+    AccountRestricted,
     DomainError,
     IllegalAction,
-    PairingExpired,
     SessionAlreadyAuthenticated,
-    SessionBanned,
-    SessionLoggedOut,
-    SessionNotAuthenticated,
+    WhatsAppTimeout,
     WorkerStarting,
 )
 from ecosystem.contract.events import (
-    EventData,
-    Person,
     SessionPaired,
     SessionQr,
-    SessionStateChanged,
 )
 from ecosystem.contract.exitcodes import WorkerExit
-from ecosystem.contract.ids import Jid, bare_jid
-from ecosystem.contract.session import NEEDS_FRESH_PROCESS, QrCode, Reason, SessionState, check_transition
+from ecosystem.contract.session import NEEDS_FRESH_PROCESS, QrCode, Reason, SessionState
 from worker.board import Shown
+from worker.chart import Chart, bare, now_utc
 from worker.ending import WorkerEnd
+from worker.ends import ENDS, end_of, why_not, why_unreachable
 from worker.engine import protocol as say
 from worker.history import HistoryKeeper
-from worker.mail import Mail, Tally
+from worker.link import Link
+from worker.mail import Mail
+from worker.path import PathLost
+from worker.rests import DEFAULT, Rests, Ways
 from worker.timers import Timers, TimeUp
+from worker.watch import Watch
 
 if TYPE_CHECKING:
+    import datetime as dt
     from collections.abc import Awaitable, Callable, Mapping
 
     from worker.board import QrBoard
     from worker.store.db import Arrival
     from worker.store.session_store import SessionStore
+    from worker.turns import Turns
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -56,22 +56,19 @@ QR_LATE_S: Final = 5.0
 LOGIN_AFTER_PAIRING_S: Final = 20.0
 """Paired, but no login within this: the engine missed the server's request to reconnect and would stay silent for ever."""
 SILENT_START_S: Final = 90.0
-OFFLINE_MAX_S: Final = 180.0
-"""The engine reconnects by itself with growing pauses; after this a fresh process is the better try."""
-SOCKET_CHECK_S: Final = 30.0
-SOCKET_CHECKS_FAILED_MAX: Final = 4
+RESTRICTED_S: Final = 6 * 3600.0
+"""How long a refusal of WhatsApp's to let this account write first is shown: it does not say until when."""
 IDENTITY_AGAIN_S: Final = 5.0
 """The own name comes with the app state, some time after the login."""
-RETRY_FIRST_S: Final = 10.0
-RETRY_MAX_S: Final = 60.0
-"""Pause before a worker that could not reach WhatsApp at all makes room for a fresh one; it doubles from process to process."""
 ENGINE_STOP_S: Final = 1.5
 _FAILURES: Final = "connect_failures"
+_DEAF: Final = "deaf_times"
 
 _S = SessionState
+Told: TypeAlias = "say.EngineEvent | TimeUp | PathLost"
 
 
-class Session:
+class Session(Chart):
     """One WhatsApp session. Everything is called in the event loop; `run` is a task, `tell` takes the engine's events."""
 
     def __init__(
@@ -83,54 +80,50 @@ class Session:
         board: QrBoard,
         pairing_timeout_s: float,
         end: Callable[[WorkerEnd], None],
+        ways: Ways = DEFAULT,
+        turns: Turns | None = None,
     ) -> None:
-        self.session_id = session_id
-        self.state = _S.DISCONNECTED
-        self.reason = Reason.STARTING
-        self.detail: str | None = None
-        self.since = _now()
-        self.jid: str | None = None
-        self.lid: str | None = None
-        self.push_name: str | None = None
+        super().__init__(session_id, store)
         self.qr: Shown | None = None
-        self.tally = Tally()
         self.last_connected_at: dt.datetime | None = None
-        self.changed: Callable[[], None] = lambda: None
-        """Called after every change worth a heartbeat."""
-        self.recorded: Callable[[], None] = lambda: None
-        """Called after every event that was put into the outbox."""
-        self._store = store
         self._engine = engine
         self._board = board
         self._pairing_timeout_s = pairing_timeout_s
         self._pairing_ends: float | None = None
         self._end = end
-        self._queue: asyncio.Queue[say.EngineEvent | TimeUp] = asyncio.Queue()
+        self._queue: asyncio.Queue[Told] = asyncio.Queue()
         self._timers = Timers(self._queue.put_nowait)
-        self._pulse = asyncio.Event()
         self._side: set[asyncio.Task[None]] = set()
         self._engine_gone = False
+        self._ways = ways
+        self._rests = Rests(store, generation=ways.generation, version=ways.version)
+        self._rests_until: dt.datetime | None = None
+        self._deaf_times = 0
+        self.link = Link(engine, turns, tell=self.tell, end=end, opened=self._on_opened, changed=self._tell_changed)
+        self.watch = Watch(
+            engine,
+            every_s=ways.path_check_s,
+            connection=lambda: self.link.count if self.state is _S.AUTHENTICATED else None,
+            lost=self._queue.put_nowait,
+            proved=self._on_proved,
+            changed=self._tell_changed,
+        )
         self._history = HistoryKeeper(store, recorded=self._note_recorded, end=end)
-        self.mail = Mail(store, engine, tally=self.tally, me=self._me, recorded=self._note_recorded)
+        self.mail = Mail(store, engine, tally=self.tally, me=self.me, recorded=self._note_recorded)
         self._handlers: dict[type[Any], Callable[[Any], Awaitable[None]]] = {
             say.QrShown: self._on_qr,
             say.PairingEnded: self._on_pairing_ended,
             say.Paired: self._on_paired,
-            say.PairingRefused: self._on_pairing_refused,
             say.Online: self._on_online,
             say.Offline: self._on_offline,
-            say.LoggedOut: self._on_logged_out,
-            say.Replaced: self._on_replaced,
-            say.Banned: self._on_banned,
-            say.Outdated: self._on_outdated,
-            say.Refused: self._on_refused,
             say.Trouble: self._on_trouble,
+            say.KeepAliveLost: self._on_keepalive,
+            say.KeepAliveBack: self._on_keepalive,
             say.EngineEnded: self._on_engine_ended,
             TimeUp: self._on_time_up,
+            PathLost: self._on_path_lost,
+            **dict.fromkeys(ENDS, self._on_end),
         }
-
-    def __repr__(self) -> str:
-        return f"<Session {self.session_id} {self.state}({self.reason})>"
 
     # --- life ----------------------------------------------------------------------------------
 
@@ -141,9 +134,16 @@ class Session:
         if not connect:
             await self._enter(_S.DISCONNECTED, Reason.STOPPED)
             return
-        await self._enter(_S.CONNECTING, Reason.CONNECTING)  # DISCONNECTED -> CONNECTING
-        self._timers.set("silent", SILENT_START_S)
-        self._engine.start(self.tell)
+        rest = await self._rests.standing(now_utc())
+        if rest is not None:
+            await self._enter(_S.ERROR, rest.reason, rest.detail)  # DISCONNECTED -> ERROR
+            self._rest_until(rest.until)
+            return
+        self.link.tries = int(await self._store.get_meta(_FAILURES) or "0")
+        self._deaf_times = int(await self._store.get_meta(_DEAF) or "0")
+        reason = Reason.DEAF if self._deaf_times else Reason.CONNECTING
+        await self._enter(_S.CONNECTING, reason)  # DISCONNECTED -> CONNECTING
+        self.link.open()
 
     def tell(self, event: say.EngineEvent) -> None:
         """Takes an event of the engine; they are handled one after the other, in this order."""
@@ -154,9 +154,10 @@ class Session:
         while True:
             await self.handle(await self._queue.get())
 
-    async def handle(self, event: say.EngineEvent | TimeUp) -> None:
+    async def handle(self, event: Told) -> None:
         """One event. Raises as `run` does."""
         if isinstance(event, say.Arrived):
+            self.watch.frame()
             # The journal's own row, which the engine only carried.
             await self._take_arrival(cast("Arrival", event.arrival))
         elif isinstance(event, say.SentLate):
@@ -170,21 +171,14 @@ class Session:
         else:
             await self._handlers[type(event)](event)
 
-    async def watch(self) -> None:
-        """Asks the engine now and then whether the socket it does not complain about is really up."""
-        failed = 0
-        while True:
-            await asyncio.sleep(SOCKET_CHECK_S)
-            if self.state is not _S.AUTHENTICATED:
-                failed = 0
-                continue
-            failed = failed + 1 if await self._engine.is_connected() is False else 0
-            if failed >= SOCKET_CHECKS_FAILED_MAX:
-                raise WorkerEnd(WorkerExit.ENGINE_ENDED, "the engine says logged in, but its socket is gone")
+    def link_view(self) -> LinkView:
+        """The tries of now."""
+        return LinkView(self.link.tries, self.link.next_try_at, self._rests_until)
 
     async def leave(self) -> None:
         """The worker ends: says so, unless the session rests in an end of its own already."""
         self._timers.cancel_all()
+        self.link.close()
         if self.state not in (_S.ERROR, _S.DISCONNECTED):
             await self._enter(_S.DISCONNECTED, Reason.STOPPED)  # any -> DISCONNECTED
 
@@ -193,47 +187,19 @@ class Session:
         """Whether this process's connection has come to an end that only a fresh process can go beyond."""
         return self.state in (_S.ERROR, _S.DISCONNECTED) and self.reason in NEEDS_FRESH_PROCESS
 
-    async def _enter(self, new: SessionState, reason: Reason, detail: str | None = None) -> None:
-        """The one door for every change of state: checked, then one `session.state` event."""
-        old = self.state
-        check_transition(old, new)
-        if (old, self.reason, self.detail) == (new, reason, detail):
-            return
-        if new is not old:
-            self.since = _now()
-        self.state, self.reason, self.detail = new, reason, detail
+    def _entered(self, new: SessionState) -> None:
         if new is not _S.CONNECTED:
             self._hide_qr()
         if new in (_S.ERROR, _S.DISCONNECTED):
             self._timers.cancel_all()
-        log.info("session_state", extra={"old": old, "new": new, "reason": reason, "detail": detail})
-        self._pulse.set()
-        self._pulse = asyncio.Event()
-        await self._record(SessionStateChanged(old=old, new=new, reason=reason, detail=detail))
-        self.changed()
-
-    def _me(self) -> Person:
-        return Person(jid=self.address, lid=_bare(self.lid), name=self.push_name)
+            self.link.close()
 
     async def _take_arrival(self, arrival: Arrival) -> None:
         past = self._engine.past(arrival)
         if past is not None:
-            self._aside(self._history.keep(arrival, past, self._me()))
+            self._aside(self._history.keep(arrival, past, self.me()))
         else:
             await self.mail.record_arrival(arrival)
-
-    def _note_recorded(self) -> None:
-        self.tally.events += 1
-        self.recorded()
-
-    async def _record(self, data: EventData) -> None:
-        self.tally.events += await self._store.record(data, jid=self.address)
-        self.recorded()
-
-    @property
-    def address(self) -> str | None:
-        """The session's own phone-number address without device, if paired."""
-        return bare_jid(Jid(self.jid)) if self.jid else None
 
     # --- timers ----------------------------------------------------------------------------------
 
@@ -244,8 +210,11 @@ class Session:
             await self._expire()
         elif event.name == "identity":
             await self._identify()
-        elif event.name == "retry":
-            raise WorkerEnd(WorkerExit.ENGINE_ENDED, f"WhatsApp could not be reached: {self.detail}")
+        elif event.name == "rest":
+            raise WorkerEnd(WorkerExit.REPLACE, f"the rest is over: {self.reason}")
+        elif event.name == "restricted":
+            if self.reason is Reason.RESTRICTED:
+                await self._enter(_S.AUTHENTICATED, Reason.ONLINE)
         else:
             raise WorkerEnd(WorkerExit.ENGINE_ENDED, _SILENCES[event.name])
 
@@ -268,8 +237,7 @@ class Session:
         self._timers.set("qr", ends - now + QR_LATE_S)
         left = round(self.qr.left_s(), 3)
         self._board.show(QrCode(session_id=self.session_id, text=event.text, seq=seq, expires_in_s=left))
-        self._pulse.set()
-        self._pulse = asyncio.Event()
+        self._beat()
         await self._record(SessionQr(text=event.text, seq=seq, expires_in_s=left))
 
     def _hide_qr(self) -> None:
@@ -304,52 +272,100 @@ class Session:
             self._hide_qr()
             await self._enter(_S.CONNECTED, Reason.PAIRED)
         await self._identify()
-        await self._record(SessionPaired(jid=self.address or event.jid, lid=_bare(self.lid)))
-
-    async def _on_pairing_refused(self, event: say.PairingRefused) -> None:
-        await self._enter(_S.ERROR, Reason.PAIRING_FAILED, event.error)  # CONNECTED -> ERROR
+        await self._record(SessionPaired(jid=self.address or event.jid, lid=bare(self.lid)))
 
     # --- the connection ----------------------------------------------------------------------------
 
+    def _on_opened(self) -> None:
+        """The link opened a connection: from here on its events count."""
+        self._engine_gone = False
+        self._timers.set("silent", SILENT_START_S)
+
+    def _tell_changed(self) -> None:
+        self.changed()
+
     async def _on_online(self, _: say.Online) -> None:
-        for name in ("silent", "login", "offline", "pairing", "qr"):
+        if self.link.hung_up:
+            return  # of the connection we are ending
+        self.link.up()
+        self.watch.logged_in()
+        for name in ("silent", "login", "pairing", "qr"):
             self._timers.cancel(name)
         await self._identify()
         if self.state is _S.DISCONNECTED:
             await self._enter(_S.CONNECTING, Reason.CONNECTING)  # DISCONNECTED -> CONNECTING
         if self.last_connected_at is not None:
             self.tally.reconnects += 1
-        self.last_connected_at = _now()
+        self.last_connected_at = now_utc()
         self.tally.last_error = None
         await self._enter(_S.AUTHENTICATED, Reason.ONLINE)  # CONNECTING, CONNECTED -> AUTHENTICATED
         self._timers.set("identity", IDENTITY_AGAIN_S)
         await self._store.put_meta(_FAILURES, "0")
+        await self._rests.forget()
 
     async def _on_offline(self, _: say.Offline) -> None:
         if self.reason is Reason.PAIRED:
             return  # asked to reconnect after pairing; the login timer watches it
-        if self.state is _S.CONNECTED:
+        was = self.state
+        await self._enter(
+            _S.CONNECTING, self._why_connecting(), self._why_text()
+        )  # AUTHENTICATED, CONNECTED -> CONNECTING
+        if was is _S.CONNECTED:
             self._timers.set("login", LOGIN_AFTER_PAIRING_S)
-        elif "offline" not in self._timers:
-            self._timers.set("offline", OFFLINE_MAX_S)
-        await self._enter(_S.CONNECTING, Reason.NETWORK)  # AUTHENTICATED, CONNECTED -> CONNECTING
+        elif was is _S.AUTHENTICATED:
+            self.link.dropped()
+        else:
+            await self._try_again()
 
-    async def _on_logged_out(self, event: say.LoggedOut) -> None:
-        where = "at login" if event.on_connect else "by the phone"
-        await self._enter(_S.ERROR, Reason.LOGGED_OUT, f"{where}: {event.detail}")
+    def _why_connecting(self) -> Reason:
+        return Reason.DEAF if self._deaf_times else Reason.NETWORK
 
-    async def _on_replaced(self, _: say.Replaced) -> None:
-        await self._enter(_S.ERROR, Reason.REPLACED, "another connection uses this session's keys")
+    def _why_text(self) -> str | None:
+        return self.detail if self.reason in (Reason.DEAF, Reason.NETWORK, Reason.PROXY_FAILED) else None
 
-    async def _on_banned(self, event: say.Banned) -> None:
-        until = f" until {(_now() + dt.timedelta(seconds=event.seconds)).isoformat(timespec='seconds')}"
-        await self._enter(_S.ERROR, Reason.BANNED, event.code + (until if event.seconds else ""))
+    async def _try_again(self) -> None:
+        await self._store.put_meta(_FAILURES, str(self.link.tries + 1))
+        self._timers.cancel("silent")
+        self._timers.cancel("login")
+        self.link.again()
 
-    async def _on_outdated(self, _: say.Outdated) -> None:
-        await self._enter(_S.ERROR, Reason.OUTDATED, "WhatsApp refuses this version of the client (405)")
+    async def _on_end(self, event: object) -> None:
+        end = end_of(event)
+        until = await self._rests.begin(end.reason, end.detail, end.until)
+        await self._enter(_S.ERROR, end.reason, end.detail)  # any -> ERROR
+        self._rest_until(until)
 
-    async def _on_refused(self, event: say.Refused) -> None:
-        await self._enter(_S.ERROR, Reason.REFUSED, event.detail)
+    def _rest_until(self, until: dt.datetime | None) -> None:
+        """A rest that ends by itself ends with a fresh process; any other one waits for the operator."""
+        self._rests_until = until
+        if until is not None:
+            self._timers.set("rest", max(1.0, (until - now_utc()).total_seconds()))
+        self.changed()
+
+    async def _on_keepalive(self, event: say.KeepAliveLost | say.KeepAliveBack) -> None:
+        if isinstance(event, say.KeepAliveBack):
+            self.watch.frame()
+            return
+        self.tally.last_error = f"{event.count} keep-alives unanswered"
+        self.watch.keepalive_lost(event.count)
+
+    async def _on_proved(self) -> None:
+        if self._deaf_times:
+            await self._note_deaf(0)
+
+    async def _note_deaf(self, times: int) -> None:
+        self._deaf_times = times
+        await self._store.put_meta(_DEAF, str(times))
+
+    async def _on_path_lost(self, event: PathLost) -> None:
+        """Deaf: a new connection first, then a new process, then new connections without end, for the fleet to report."""
+        if self.state is not _S.AUTHENTICATED:
+            return
+        await self._note_deaf(self._deaf_times + 1)
+        if self._deaf_times == 2:
+            raise WorkerEnd(WorkerExit.DEAF, f"deaf again on a new connection: {event.detail}")
+        await self._enter(_S.CONNECTING, Reason.DEAF, event.detail)  # AUTHENTICATED -> CONNECTING
+        self.link.again(at_once=self._deaf_times == 1)
 
     async def _on_trouble(self, event: say.Trouble) -> None:
         log.warning("engine_trouble", extra={"detail": event.detail})
@@ -358,14 +374,15 @@ class Session:
     async def _on_engine_ended(self, event: say.EngineEnded) -> None:
         if event.connected_once or self.state is _S.CONNECTED or event.error is None:
             raise WorkerEnd(WorkerExit.ENGINE_ENDED, f"the engine ended: {event.error or 'without a reason'}")
+        # Never got through, and the engine does not try again by itself.
         self._engine_gone = True
-        # Never got through. The engine does not try again by itself, and a second try in one process leaks: make room, slowly.
         self.tally.last_error = event.error
-        failures = int(await self._store.get_meta(_FAILURES) or "0")
-        await self._store.put_meta(_FAILURES, str(failures + 1))
-        pause = min(RETRY_FIRST_S * 2 ** min(failures, 8), RETRY_MAX_S) * random.uniform(0.9, 1.1)  # noqa: S311 -- jitter
-        await self._enter(_S.DISCONNECTED, Reason.NETWORK, event.error[:300])  # CONNECTING -> DISCONNECTED
-        self._timers.set("retry", pause)
+        reason, text = why_unreachable(event.error, proxied=self._ways.proxied)
+        if self._deaf_times == 1:
+            await self._note_deaf(2)
+            raise WorkerEnd(WorkerExit.DEAF, f"deaf, and a new connection fails: {text}")
+        await self._enter(_S.CONNECTING, Reason.DEAF if self._deaf_times else reason, text)
+        await self._try_again()
 
     async def _identify(self) -> None:
         try:
@@ -382,7 +399,17 @@ class Session:
     async def send(self, outgoing: say.Outgoing) -> say.Sent:
         """Sends and records it. Raises what Engine.send raises, and why the session cannot send now."""
         self.must_be_authenticated()
-        return await self.mail.send(outgoing)
+        try:
+            sent = await self.mail.send(outgoing)
+        except WhatsAppTimeout:
+            self.watch.send_lost()
+            raise
+        except AccountRestricted:
+            await self._enter(_S.AUTHENTICATED, Reason.RESTRICTED, "WhatsApp refuses messages to new people (463)")
+            self._timers.set("restricted", RESTRICTED_S)
+            raise
+        self.watch.send_acknowledged()
+        return sent
 
     # --- commands -------------------------------------------------------------------------------------
 
@@ -390,21 +417,7 @@ class Session:
         """Raises why this session cannot do what only a logged-in one can."""
         if self.state is _S.AUTHENTICATED:
             return
-        raise self._why_not()
-
-    def _why_not(self) -> DomainError:
-        about: dict[str, Any] = {"session_id": self.session_id, "state": str(self.state)}
-        again = "reconnect to pair again"
-        if self.reason is Reason.LOGGED_OUT:
-            return SessionLoggedOut(hint=again, **about)
-        if self.reason is Reason.BANNED:
-            return SessionBanned(self.detail, **about)
-        if self.reason is Reason.OUTDATED:
-            return ClientOutdated(self.detail, **about)
-        if self.reason is Reason.PAIRING_EXPIRED:
-            return PairingExpired(hint=again, **about)
-        hint = "scan the QR code or use a pairing code" if self.state is _S.CONNECTED else None
-        return SessionNotAuthenticated(hint=hint, **about)
+        raise why_not(self.session_id, self.state, self.reason, self.detail)
 
     async def current_qr(self, timeout: float) -> Shown:
         """The code to scan, waiting for the first one. Raises SessionAlreadyAuthenticated, WorkerStarting, IllegalAction.
@@ -458,6 +471,7 @@ class Session:
 
     def replace(self, why: str) -> None:
         """Ends this process, after the answer under way, for a fresh one of the same specification."""
+        self._aside(self._rests.forget())
         asyncio.get_running_loop().call_later(0.1, self._end, WorkerEnd(WorkerExit.REPLACE, why))
 
     def _aside(self, work: Any) -> None:
@@ -470,13 +484,4 @@ class Session:
 _SILENCES: Final[dict[str, str]] = {
     "silent": "the engine did not report anything after its start",
     "login": "paired or nearly so, but the engine did not log in",
-    "offline": f"no connection for {OFFLINE_MAX_S:.0f} s",
 }
-
-
-def _now() -> dt.datetime:
-    return dt.datetime.now(dt.UTC)
-
-
-def _bare(jid: str | None) -> str | None:
-    return bare_jid(Jid(jid)) if jid else None

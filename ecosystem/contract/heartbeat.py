@@ -6,6 +6,7 @@ from datetime import datetime
 
 import msgspec
 
+from ecosystem.contract.diagnosis import LinkView, PathView
 from ecosystem.contract.session import Reason, SessionState
 
 
@@ -61,6 +62,9 @@ class Heartbeat(msgspec.Struct, frozen=True):
     last_inbound_at: datetime | None = None
     last_connected_at: datetime | None = None
     last_error: str | None = None
+    path: PathView | None = None
+    """Whether the connection carries; None while nobody is logged in."""
+    link: LinkView = LinkView()
     access_revision: int = 0
     """Of the session's keys, as the worker knows them."""
     sent_seq: int = 0

@@ -56,6 +56,12 @@ class WorkerSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     heartbeat_ttl_s: float = 9.0
     pairing_timeout_s: float = 160.0
     """How long QR codes or a pairing code are offered before the session rests as `pairing_expired`."""
+    connects_per_second: float = 5.0
+    """Connections to WhatsApp all workers together may open."""
+    connects_spread_s: float = 20.0
+    """Over how long to spread them while Redis, where they are counted, is away."""
+    path_check_s: float = 300.0
+    """How often WhatsApp is asked whether it answers."""
     stop_grace_s: float = 5.0
     event_stream_max: int = 1_000_000
     proxy_url: str | None = None

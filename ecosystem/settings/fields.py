@@ -102,6 +102,12 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """How often wanted and actual state are compared, at the latest."""
     starts_at_once: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 10
     """How many starts one tick may order."""
+    starts_per_second: Annotated[float, msgspec.Meta(gt=0, le=1000)] = 10
+    """How many workers may be started a second, all sessions together."""
+    connects_per_second: Annotated[float, msgspec.Meta(ge=0.01, le=1000)] = 5
+    """How many connections to WhatsApp may be opened a second, all sessions together; the first try after a break comes on top."""
+    path_check_s: Annotated[float, msgspec.Meta(ge=2, le=3600)] = 300
+    """How often a session asks WhatsApp whether it answers, with jitter; at once where there is doubt."""
     max_restarts: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 8
     """Deaths within `restart_window_s` after which a session is given up as `crash_loop`."""
     restart_window_s: Positive = 300

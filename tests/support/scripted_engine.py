@@ -56,6 +56,8 @@ class ScriptedEngine:
         self.calls: list[str] = []
         self.refusal: DomainError | None = None
         self.connected: bool | None = True
+        self.lets_go = True
+        self.answers_proofs: bool | None = True
         self.read_delay_s = 0.0
         self.pairing = False
         self.answers: dict[Callable[..., Any], Any] = {}
@@ -124,6 +126,14 @@ class ScriptedEngine:
 
     async def is_connected(self) -> bool | None:
         return self.connected
+
+    async def hang_up(self, timeout: float) -> bool:
+        self.calls.append("hang up")
+        return self.lets_go
+
+    async def prove(self, timeout: float) -> bool | None:
+        self.calls.append("prove")
+        return self.answers_proofs
 
     async def log_out(self) -> None:
         if self.refusal is not None:

@@ -80,7 +80,7 @@ class Binding:
     def __init__(self, library: ctypes.CDLL, handle: str) -> None:
         self._library = library
         self._handle = handle.encode()
-        self._kept: tuple[object, ...] = ()
+        self._kept: list[object] = []
         for name, (arguments, result) in _SIGNATURES.items():
             function = getattr(library, name)
             function.argtypes, function.restype = arguments, result
@@ -100,6 +100,8 @@ class Binding:
     ) -> str:
         """Connects and stays until the client ends; the error, or an empty text. Callbacks come in this thread or one of Go's.
 
+        Once it came back it may be called again: a new client under the same handle.
+
         An exception in a callback would vanish inside ctypes: the callbacks given must not raise.
         """
         callbacks = (
@@ -109,7 +111,8 @@ class Binding:
             _LogCallback(lambda data, size: on_log(ctypes.string_at(data, size)) if data and size > 0 else None),
         )
         settings = _Proxy(address=proxy.encode()) if proxy else None
-        self._kept = (*callbacks, settings, codes, properties)
+        # For ever, also those of a run before this one: something of it may still call back.
+        self._kept.append((callbacks, settings, codes, properties))
         pointer = self._library.Neonize(
             database.encode(), self._handle, b"", 0, 0, log_level.encode(), *callbacks, codes, len(codes),
             properties, len(properties), b"", 0, ctypes.byref(settings) if settings else None,

@@ -43,6 +43,7 @@ EXPORTS: Final[dict[str, str]] = {
     "DecryptPollVote": "m>b",
     "SubscribePresence": "m>s",
     # presence and receipts of our own
+    "SetPassive": "q>s",
     "SendPresence": "s>s",
     "SendChatPresence": "mii>s",
     "MarkRead": "simms>s",

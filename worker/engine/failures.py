@@ -68,6 +68,11 @@ def understand(text: str, meanings: Mapping[str, type[DomainError]] | None = Non
     return WhatsAppRejected(f"WhatsApp refused the request: {text[:200]}", upstream_code=code)
 
 
+def is_answer(text: str) -> bool:
+    """Whether a call that came back with this error, or none, was answered by WhatsApp: a refusal is an answer too."""
+    return not text or _SERVER_CODE.search(text) is not None
+
+
 def check(answer: str | bytes, meanings: Mapping[str, type[DomainError]] | None = None) -> None:
     """Raises what the text of an error stands for; an empty one is none."""
     text = answer.decode("utf-8", "replace") if isinstance(answer, bytes) else answer

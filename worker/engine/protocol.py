@@ -150,6 +150,16 @@ class Trouble(msgspec.Struct, frozen=True):
     detail: str
 
 
+class KeepAliveLost(msgspec.Struct, frozen=True):
+    """WhatsApp did not answer the engine's own pings, so many in a row."""
+
+    count: int
+
+
+class KeepAliveBack(msgspec.Struct, frozen=True):
+    """It answers them again."""
+
+
 class Arrived(msgspec.Struct, frozen=True):
     """A native event that was journaled and is to be translated with `Engine.read`."""
 
@@ -189,6 +199,8 @@ EngineEvent = (
     | Outdated
     | Refused
     | Trouble
+    | KeepAliveLost
+    | KeepAliveBack
     | Arrived
     | SentLate
     | LostLate
@@ -200,7 +212,16 @@ class Engine(Protocol):
     """One connection to WhatsApp. All methods are called in the event loop; durations are in seconds."""
 
     def start(self, tell: Callable[[EngineEvent], None]) -> None:
-        """Connects, once in a process's life. `tell` is called in the event loop, in the order things happened."""
+        """Connects; again only after `hang_up`. `tell` is called in the event loop, in the order things happened."""
+
+    async def hang_up(self, timeout: float) -> bool:
+        """Ends the present connection, or its tries, so that `start` may be called again. What it still reports is dropped.
+
+        False when that cannot be done in `timeout`: then only a fresh process goes on.
+        """
+
+    async def prove(self, timeout: float) -> bool | None:
+        """Whether WhatsApp answers a harmless question within `timeout`; None when it cannot be asked now."""
 
     def content(self, arrival: Arrival) -> bytes | None:
         """What a message needs besides its event to be downloaded, forwarded or quoted; None for plain texts. Raises as read."""

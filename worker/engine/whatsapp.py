@@ -27,10 +27,10 @@ from ecosystem.contract.happenings import PollVoted
 from worker.engine import golib, notices, translate
 from worker.engine import protocol as say
 from worker.engine.binding import Binding
-from worker.engine.failures import understand
+from worker.engine.failures import is_answer, understand
 from worker.engine.history import Past
 from worker.engine.natives import companion, neonize
-from worker.engine.operations import polls
+from worker.engine.operations import path, polls
 from worker.engine.operations.media import TRANSFERS
 
 if TYPE_CHECKING:
@@ -84,6 +84,7 @@ class WhatsAppEngine:
         self._transfers = ThreadPoolExecutor(max_workers=TRANSFERS_MAX, thread_name_prefix="transfer")
         self._operations = ThreadPoolExecutor(max_workers=OPERATIONS_MAX, thread_name_prefix="operation")
         self._sender = ThreadPoolExecutor(max_workers=1, thread_name_prefix="send")
+        self._prover = ThreadPoolExecutor(max_workers=1, thread_name_prefix="prove")
         self._turn = asyncio.Lock()
         self._sends_waiting = 0
         self._sending_key: str | None = None
@@ -93,6 +94,9 @@ class WhatsAppEngine:
         self._ready = False
         self._pairing = False
         self._was_online = False
+        self._heard = False
+        self._hung_up = False
+        self._over = asyncio.Event()
         self._stopping = False
 
     def __repr__(self) -> str:
@@ -104,7 +108,10 @@ class WhatsAppEngine:
         """See Engine. Raises GoLibraryError."""
         self._loop = asyncio.get_running_loop()
         self._tell = tell
-        self._binding = Binding(golib.start(os.environ), "session")
+        if self._binding is None:
+            self._binding = Binding(golib.start(os.environ), "session")
+        self._ready = self._pairing = self._was_online = self._heard = self._hung_up = False
+        self._over.clear()
         # A daemon thread of its own: while a QR code is shown the library never gives it back.
         threading.Thread(target=self._run, name="whatsapp", daemon=True).start()
 
@@ -129,7 +136,16 @@ class WhatsAppEngine:
             log.exception("engine_failed")
             error = repr(failure)
         self._ready = False
-        self._post(say.EngineEnded(error=error or None, connected_once=self._was_online))
+        if not self._hung_up:
+            self._post(say.EngineEnded(error=error or None, connected_once=self._was_online))
+        self._from_thread(self._over.set)
+
+    def _from_thread(self, function: Callable[[], object]) -> None:
+        try:
+            if self._loop is not None:
+                self._loop.call_soon_threadsafe(function)
+        except RuntimeError:
+            log.debug("engine_over_after_end")
 
     def _post(self, event: say.EngineEvent) -> None:
         """From any thread into the loop, keeping order."""
@@ -152,7 +168,7 @@ class WhatsAppEngine:
         return guarded
 
     def _on_qr(self, text: str) -> None:
-        self._ready = self._pairing = True
+        self._ready = self._pairing = self._heard = True
         self._post(say.QrShown(text=text))
 
     def _on_login(self, outcome: str) -> None:
@@ -161,12 +177,13 @@ class WhatsAppEngine:
 
     def _on_event(self, code: int, body: bytes) -> None:
         """In the library's thread, one after the other: it waits while an arrival goes to the disk."""
+        self._heard = True
         try:
             if code in _JOURNALED:
                 self._post(say.Arrived(arrival=self._journal(code, body)))
             elif code in notices.PASSING:
                 self._post(say.Arrived(arrival=say.Passing(code=code, body=body)))
-            elif code in translate.LIFECYCLE:
+            elif code in translate.LIFECYCLE and not self._hung_up:
                 kind, function = translate.LIFECYCLE[code]
                 event = function(kind.FromString(body))
                 if isinstance(event, say.Online):
@@ -175,6 +192,35 @@ class WhatsAppEngine:
         except Exception as failure:
             log.exception("engine_event_failed", extra={"code": code})
             self._post(say.Trouble(detail=f"event {code} failed: {failure!r}"))
+
+    async def hang_up(self, timeout: float) -> bool:
+        """See Engine. Before the library has a client there is nothing that could be stopped: it ends by itself, or never."""
+        binding = self._binding
+        if binding is None or self._over.is_set():
+            return True
+        if not self._heard or self._pairing or self._stopping:
+            return False
+        self._hung_up = True
+        self._ready = False
+        threading.Thread(target=binding.stop, name="hang up", daemon=True).start()
+        try:
+            async with asyncio.timeout(timeout):
+                await self._over.wait()
+        except TimeoutError:
+            log.warning("engine_hang_up_timed_out")
+            return False
+        return True
+
+    async def prove(self, timeout: float) -> bool | None:
+        """See Engine. In a thread of its own: one that gets no answer is held for 75 seconds."""
+        binding, loop = self._binding, self._loop
+        if binding is None or loop is None or not self._ready or self._stopping:
+            return None
+        try:
+            async with asyncio.timeout(timeout):
+                return is_answer(await loop.run_in_executor(self._prover, path.prove, binding))
+        except TimeoutError:
+            return False
 
     async def stop(self, timeout: float) -> None:
         """See Engine. While the library connects it holds a lock that stop waits for: then the process just ends."""
@@ -218,7 +264,7 @@ class WhatsAppEngine:
     async def do(self, operation: Callable[Concatenate[say.Client, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
         """See Engine. Threads of their own: an operation without an answer holds one for 75 seconds."""
         binding = self._binding
-        if binding is None or not self._was_online or self._stopping:
+        if binding is None or not (self._ready and self._was_online) or self._stopping:
             raise SessionNotAuthenticated
         slow = operation in TRANSFERS
         work = asyncio.get_running_loop().run_in_executor(

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
+import shutil
 import sqlite3
 import threading
 import time
@@ -30,6 +32,8 @@ T = TypeVar("T")
 
 FILE: Final = "chatstorage.db"
 ENGINE_FILE: Final = "whatsapp.db"
+_ROOM_BYTES: Final = 256 << 10
+"""Less than this free: whatever failed, it failed for want of room."""
 _BUSY_TIMEOUT_S: Final = 5.0
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"
 
@@ -167,8 +171,20 @@ def prepare_engine_file(folder: Path) -> Path:
 
 
 def unusable(path: Path, error: BaseException) -> WorkerEnd:
-    """The end of a worker whose database is damaged, foreign, full or not writable."""
+    """The end of a worker whose database is damaged, foreign or not writable, or whose disk is full."""
+    if _is_full(path, error):
+        return WorkerEnd(WorkerExit.DISK_FULL, f"there is no room to write {path}: {error}")
     return WorkerEnd(WorkerExit.STORE_UNUSABLE, f"{path} cannot be used: {error}")
+
+
+def _is_full(path: Path, error: BaseException) -> bool:
+    """SQLite has a word of its own for it, and calls it an I/O error where its write-ahead log is what does not fit."""
+    if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL or getattr(error, "errno", None) == errno.ENOSPC:
+        return True
+    try:
+        return shutil.disk_usage(path.parent).free < _ROOM_BYTES
+    except OSError:
+        return False
 
 
 def _fold(text: object) -> str | None:

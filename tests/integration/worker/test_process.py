@@ -200,14 +200,16 @@ async def test_a_damaged_database(folder: Path, redis: RedisProcess, name: str) 
 
 
 async def test_whatsapp_out_of_reach_is_no_crash(folder: Path, redis: RedisProcess) -> None:
-    """Nothing listens at the proxy: the worker stays up, says why, and makes room for a fresh process only after a pause."""
+    """Nothing listens at the proxy: the worker stays up, says why, and tries again in the same process."""
     spec = make_spec(folder / "alpha", redis.url, proxy_url="http://127.0.0.1:9")
     worker = await WorkerProcess(spec, module=PLAIN).start()
-    beat = await worker.until(lambda beat: beat.reason is Reason.NETWORK)
-    assert beat.state is SessionState.DISCONNECTED
+    beat = await worker.until(lambda beat: beat.reason is Reason.PROXY_FAILED)
+    assert beat.state is SessionState.CONNECTING
     assert beat.detail
-    assert await worker.ended() == WorkerExit.ENGINE_ENDED
-    await worker.close()
+    again = await worker.until(lambda beat: beat.link.tries >= 2)
+    assert again.link.next_try_at is not None
+    assert again.pid == beat.pid
+    assert await worker.stop() == WorkerExit.STOPPED
 
 
 async def test_stopping_while_connecting_is_quick(folder: Path, redis: RedisProcess) -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from worker.resp import Argument, Reply
-    from worker.timers import TimeUp
+    from worker.session import Told
 
 
 class ScriptedRedis:
@@ -63,17 +63,17 @@ class Stage:
             end=self.ended.set_result,
         )
 
-    async def play(self, *events: say.EngineEvent | TimeUp) -> None:
+    async def play(self, *events: Told) -> None:
         """Has the session handle these, one after the other."""
         for event in events:
             await self.session.handle(event)
 
-    async def survives(self, event: say.EngineEvent | TimeUp) -> bool:
+    async def survives(self, event: Told) -> bool:
         """Whether the session goes on after this; if not, it must be the engine's end."""
         try:
             await self.session.handle(event)
         except WorkerEnd as end:
-            if end.code is not WorkerExit.ENGINE_ENDED:
+            if end.code not in (WorkerExit.ENGINE_ENDED, WorkerExit.DEAF, WorkerExit.REPLACE):
                 raise
             return False
         return True

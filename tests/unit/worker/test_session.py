@@ -10,11 +10,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ecosystem.contract.diagnosis import PathHealth
 from ecosystem.contract.errors import (
+    AccountRestricted,
     DomainError,
     IllegalAction,
     SessionAlreadyAuthenticated,
     WhatsAppRejected,
+    WhatsAppTimeout,
     WorkerStarting,
 )
 from ecosystem.contract.exitcodes import WorkerExit
@@ -22,12 +25,16 @@ from ecosystem.contract.session import TRANSITIONS, Reason, SessionState
 from tests.support.scripted_engine import incoming, text_to
 from tests.unit.worker.conftest import ScriptedRedis, Stage
 from worker import session as module
+from worker import watch as watching
 from worker.ending import WorkerEnd
 from worker.engine import protocol as say
+from worker.path import PathLost
+from worker.rests import Rests, Ways
 from worker.store.session_store import SessionStore
 from worker.timers import TimeUp
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 S, R = SessionState, Reason
@@ -114,7 +121,6 @@ async def test_the_time_for_pairing_ends(stage: Stage, monkeypatch: pytest.Monke
         ([], "SILENT_START_S"),
         ([QR, say.PairingEnded(outcome="success"), say.Paired(jid="1:2@s.whatsapp.net")], "LOGIN_AFTER_PAIRING_S"),
         ([QR, say.Offline()], "LOGIN_AFTER_PAIRING_S"),
-        ([say.Online(), say.Offline()], "OFFLINE_MAX_S"),
     ],
 )
 async def test_silences_end_the_process(
@@ -131,7 +137,7 @@ async def test_silences_end_the_process(
 
 async def test_a_timer_set_anew_has_no_old_say(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     await online(stage)
-    await stage.play(say.Offline(), TimeUp("offline"))
+    await stage.play(say.Offline(), TimeUp("login"))
     assert (stage.session.state, stage.session.reason) == (S.CONNECTING, R.NETWORK)
 
 
@@ -150,22 +156,16 @@ async def test_the_engine_ending_ends_the_process(stage: Stage) -> None:
     assert "required field" in end.value.message
 
 
-async def test_never_reaching_whatsapp_waits_longer_from_process_to_process(stage: Stage) -> None:
-    pauses = []
-    for failures in (0, 1, 2, 9):
-        stage.session._engine_gone = False  # what a fresh process begins with
-        await stage.store.put_meta("connect_failures", str(failures))
-        await stage.session._enter(S.DISCONNECTED, R.STOPPED)
-        await stage.session.start(connect=True)
-        await stage.play(say.EngineEnded(error="dial tcp: refused", connected_once=False))
-        assert (stage.session.state, stage.session.reason) == (S.DISCONNECTED, R.NETWORK)
-        timer = stage.session._timers["retry"]
-        pauses.append(timer.when() - asyncio.get_running_loop().time())
-    assert 8.5 < pauses[0] < 11.5
-    assert 17 < pauses[1] < 22.5
-    assert 35 < pauses[2] < 45
-    assert 53 < pauses[3] < 67
-    assert await stage.store.get_meta("connect_failures") == "10"
+async def test_never_reaching_whatsapp_is_tried_again_for_ever(stage: Stage) -> None:
+    await stage.store.put_meta("connect_failures", "3")
+    await stage.session.start(connect=True)
+    assert stage.session.link.tries == 3
+    await stage.play(say.EngineEnded(error="read tcp 127.0.0.1:46128->127.0.0.1:1: refused", connected_once=False))
+    assert (stage.session.state, stage.session.reason) == (S.CONNECTING, R.NETWORK)
+    assert stage.session.detail == "read tcp 127.0.0.1:1: refused"  # the same at every try
+    await asyncio.sleep(0)
+    assert stage.session.link_view().next_try_at is not None
+    assert await stage.store.get_meta("connect_failures") == "4"
 
 
 async def test_getting_through_forgets_the_failures(stage: Stage) -> None:
@@ -177,9 +177,111 @@ async def test_getting_through_forgets_the_failures(stage: Stage) -> None:
 @pytest.mark.parametrize("event", [QR, say.Online(), say.Offline(), say.Paired(jid="1:2@s.whatsapp.net")])
 async def test_nothing_moves_a_session_whose_engine_is_gone(stage: Stage, event: say.EngineEvent) -> None:
     await stage.session.start(connect=True)
+    await asyncio.sleep(0)  # connected, as its link does it
     await stage.play(say.EngineEnded(error="dial tcp: refused", connected_once=False), event)
-    assert (stage.session.state, stage.session.reason) == (S.DISCONNECTED, R.NETWORK)
-    assert "retry" in stage.session._timers
+    assert (stage.session.state, stage.session.reason) == (S.CONNECTING, R.NETWORK)
+
+
+async def test_a_proxy_that_fails_is_named_only_where_there_is_one(stage: Stage) -> None:
+    stage.session._ways = Ways(proxied=True)
+    await stage.session.start(connect=True)
+    await stage.play(say.EngineEnded(error="proxyconnect tcp: dial tcp 127.0.0.1:1: refused", connected_once=False))
+    assert stage.session.reason is R.PROXY_FAILED
+
+
+async def test_a_restriction_is_shown_and_stops_nothing(stage: Stage) -> None:
+    await online(stage)
+    stage.engine.refusal = AccountRestricted()
+    with pytest.raises(AccountRestricted):
+        await stage.session.send(text_to("4915100000002@s.whatsapp.net", "new"))
+    assert (stage.session.state, stage.session.reason) == (S.AUTHENTICATED, R.RESTRICTED)
+    stage.engine.refusal = None
+    await stage.session.send(text_to("4915100000002@s.whatsapp.net", "a reply"))
+
+
+# --- ends that are not fought ------------------------------------------------------------------
+
+
+async def another_process(stage: Stage, generation: int = 1, version: str = "") -> Stage:
+    """What the next process of the session begins with."""
+    found = Stage(stage.store, stage.redis)
+    found.session._rests = Rests(stage.store, generation=generation, version=version)
+    await found.session.start(connect=True)
+    await asyncio.sleep(0)
+    return found
+
+
+@pytest.mark.parametrize(
+    "event", [say.Replaced(), say.Outdated(), say.Banned(code="101", seconds=600), say.Refused(detail="400")]
+)
+async def test_a_restart_of_the_process_fights_no_end(stage: Stage, event: say.EngineEvent) -> None:
+    await online(stage)
+    await stage.play(event)
+    later = await another_process(stage)
+    assert (later.session.state, later.session.reason) == (S.ERROR, stage.session.reason)
+    assert later.engine.calls == []
+    await later.session.leave()
+    started = await another_process(stage, generation=2)
+    assert started.engine.calls == ["start"]
+    await started.play(say.Online())
+    await started.session.leave()
+    assert (await another_process(stage)).engine.calls == ["start"]  # forgotten with the login
+
+
+async def test_an_outdated_client_tries_again_with_another_version(stage: Stage) -> None:
+    await online(stage)
+    await stage.play(say.Outdated())
+    assert (await another_process(stage, version="newer")).engine.calls == ["start"]
+
+
+async def test_a_ban_that_is_over_ends_in_a_fresh_process(stage: Stage) -> None:
+    await online(stage)
+    await stage.play(say.Banned(code="101", seconds=600))
+    until = stage.session.link_view().rests_until
+    assert until is not None
+    stage.session._timers.set("rest", 0.0)
+    with pytest.raises(WorkerEnd) as end:
+        await stage.next_timer()
+    assert end.value.code is WorkerExit.REPLACE
+
+
+async def until(true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(30):
+        while not true():  # noqa: ASYNC110 -- nothing tells
+            await asyncio.sleep(0.01)
+
+
+# --- deafness --------------------------------------------------------------------------------------
+
+
+async def test_a_deaf_session_connects_anew_then_its_worker_ends_then_it_goes_on_trying(stage: Stage) -> None:
+    await online(stage)
+    await stage.play(PathLost("2 round trips unanswered"))
+    assert (stage.session.state, stage.session.reason) == (S.CONNECTING, R.DEAF)
+    assert stage.session.link._task is not None
+    await asyncio.wait_for(asyncio.wait([stage.session.link._task]), 10)
+    assert stage.engine.calls[-2:] == ["hang up", "start"]
+    await stage.play(say.Online())
+    with pytest.raises(WorkerEnd) as end:
+        await stage.play(PathLost("again"))
+    assert end.value.code is WorkerExit.DEAF
+    later = await another_process(stage)
+    assert later.session.reason is R.DEAF
+    await later.play(say.Online(), PathLost("still"))
+    assert (later.session.state, later.session.reason) == (S.CONNECTING, R.DEAF)
+    await later.session.leave()
+
+
+async def test_an_answer_ends_the_deafness(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching, "PROOF_AGAIN_S", 0.01)
+    await stage.store.put_meta("deaf_times", "2")
+    await online(stage)
+    task = asyncio.create_task(stage.session.watch.run())
+    await until(lambda: stage.session._deaf_times == 0)
+    task.cancel()
+    view = stage.session.watch.view()
+    assert view is not None
+    assert view.health is PathHealth.HEALTHY
 
 
 async def test_messages_are_recorded_and_counted(stage: Stage) -> None:
@@ -279,21 +381,39 @@ async def test_without_a_connection(stage: Stage) -> None:
         await stage.session.current_qr(1)
 
 
-async def test_the_socket_watch(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "SOCKET_CHECK_S", 0.0)
+async def test_a_path_that_does_not_answer_is_lost(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching, "PROOF_AGAIN_S", 0.01)
     await online(stage)
-    stage.engine.connected = False
-    with pytest.raises(WorkerEnd) as end:
-        await asyncio.wait_for(stage.session.watch(), 5)
-    assert end.value.code is WorkerExit.ENGINE_ENDED
+    stage.engine.answers_proofs = False
+    task = asyncio.create_task(stage.session.watch.run())
+    lost = await asyncio.wait_for(stage.session._queue.get(), 10)
+    task.cancel()
+    assert isinstance(lost, PathLost)
+    assert stage.session.watch.path.health is PathHealth.DEAF
 
 
-async def test_an_engine_that_cannot_be_asked_is_no_dead_socket(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "SOCKET_CHECK_S", 0.0)
+async def test_an_engine_that_cannot_be_asked_is_no_deaf_one(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching, "PROOF_AGAIN_S", 0.001)
     await online(stage)
-    stage.engine.connected = None
+    stage.engine.answers_proofs = None
+    await stage.play(say.KeepAliveLost(count=1))
     with pytest.raises(TimeoutError):
-        await asyncio.wait_for(stage.session.watch(), 0.05)
+        await asyncio.wait_for(stage.session.watch.run(), 0.3)
+    assert stage.engine.calls.count("prove") > 2
+    assert stage.session.watch.path.health is PathHealth.DEGRADED
+
+
+async def test_a_send_without_acknowledgement_makes_the_path_doubtful(stage: Stage) -> None:
+    await online(stage)
+    stage.engine.refusal = WhatsAppTimeout()
+    with pytest.raises(WhatsAppTimeout):
+        await stage.session.send(text_to("1@lid", "x"))
+    view = stage.session.watch.view()
+    assert view is not None
+    assert (view.health, view.sends_lost) == (PathHealth.DEGRADED, 1)
+    stage.engine.refusal = None
+    await stage.session.send(text_to("1@lid", "x"))
+    assert stage.session.watch.path.health is PathHealth.HEALTHY
 
 
 EVENTS: Any = st.sampled_from(
@@ -302,7 +422,8 @@ EVENTS: Any = st.sampled_from(
         say.Paired(jid="1:2@s.whatsapp.net"), say.PairingRefused(error="x"), say.Online(), say.Offline(),
         say.LoggedOut(on_connect=True, detail="x"), say.Replaced(), say.Banned(code="x", seconds=0), say.Outdated(),
         say.Refused(detail="x"), say.Trouble(detail="x"), say.EngineEnded(error=None, connected_once=True),
-        say.EngineEnded(error="x", connected_once=False), TimeUp("qr"), TimeUp("login"), TimeUp("retry"),
+        say.EngineEnded(error="x", connected_once=False), TimeUp("qr"), TimeUp("login"), TimeUp("rest"), PathLost("x"),
+        say.KeepAliveLost(count=2), say.KeepAliveBack(),
     ]
 )  # fmt: skip
 

@@ -1,0 +1,46 @@
+"""What the evidence says about the way to WhatsApp."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ecosystem.contract.diagnosis import PathHealth
+from worker.path import Path
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+H = PathHealth
+
+
+@pytest.mark.parametrize(
+    ("name", "evidence", "health"),
+    [
+        ("nothing yet", [], H.HEALTHY),
+        ("one lost keep-alive", [lambda path: path.keepalive_lost(1)], H.DEGRADED),
+        ("many lost keep-alives", [lambda path: path.keepalive_lost(9)], H.DEGRADED),
+        ("one lost round trip", [Path.unproved], H.DEGRADED),
+        ("two lost round trips", [Path.unproved, Path.unproved], H.DEAF),
+        ("both kinds", [lambda path: path.keepalive_lost(1), Path.unproved], H.DEAF),
+        ("a send without acknowledgement", [Path.send_lost], H.DEGRADED),
+        ("sends alone are never deafness", [Path.send_lost] * 20, H.DEGRADED),
+        ("an answer cures", [Path.unproved, Path.unproved, lambda path: path.proved(1.0)], H.HEALTHY),
+        ("an answer does not acknowledge sends", [Path.send_lost, lambda path: path.proved(1.0)], H.DEGRADED),
+        ("a frame cures keep-alives", [lambda path: path.keepalive_lost(2), lambda path: path.frame(1.0)], H.HEALTHY),
+        ("an acknowledgement cures", [Path.send_lost, lambda path: path.send_acknowledged(1.0)], H.HEALTHY),
+        (
+            "a new connection begins anew",
+            [Path.unproved, Path.unproved, Path.send_lost, lambda path: path.open(1.0)],
+            H.HEALTHY,
+        ),
+    ],
+)
+def test_judgement(name: str, evidence: list[Callable[[Path], None]], health: PathHealth) -> None:
+    path = Path()
+    for act in evidence:
+        act(path)
+    assert path.health is health, name
+    assert path.doubtful is (health is not H.HEALTHY)
+    assert (path.detail is None) is (health is H.HEALTHY)

@@ -1,0 +1,97 @@
+"""Whether the way to WhatsApp works, judged by what went over it and never by a flag: pure, time is an argument."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from ecosystem.contract.diagnosis import PathHealth
+
+UNPROVEN_MAX: Final = 2
+"""Round trips in a row without an answer: the session is deaf."""
+SENDS_DOUBTED: Final = 1
+"""Sends in a row without an acknowledgement that make the path doubtful."""
+
+
+class PathLost(msgspec.Struct, frozen=True):
+    """The session finds itself deaf: a connection that looks open and carries nothing."""
+
+    detail: str
+
+
+class Path:
+    """Evidence in, judgement out. Times are whatever clock the caller uses, in seconds."""
+
+    def __init__(self) -> None:
+        self.last_frame: float | None = None
+        """When anything last came from WhatsApp."""
+        self.last_proof: float | None = None
+        """When WhatsApp last answered a question of ours."""
+        self.keepalives_lost = 0
+        self.proofs_lost = 0
+        self.sends_lost = 0
+        """Sends in a row without an acknowledgement."""
+
+    def __repr__(self) -> str:
+        return f"<Path {self.health}{f': {self.detail}' if self.detail else ''}>"
+
+    def open(self, now: float) -> None:
+        """A new connection logged in: what the old one did not carry says nothing about it."""
+        self.keepalives_lost = self.proofs_lost = self.sends_lost = 0
+        self.last_frame = self.last_proof = now
+
+    def frame(self, now: float) -> None:
+        """Something came in: the path carries, at least towards us."""
+        self.last_frame = now
+        self.keepalives_lost = self.proofs_lost = 0
+
+    def proved(self, now: float) -> None:
+        """A question of ours was answered."""
+        self.last_proof = now
+        self.frame(now)
+
+    def unproved(self) -> None:
+        """A question of ours was not answered in time."""
+        self.proofs_lost += 1
+
+    def keepalive_lost(self, count: int) -> None:
+        """The engine's own questions: so many in a row were not answered."""
+        self.keepalives_lost = count
+
+    def send_acknowledged(self, now: float) -> None:
+        """A message was acknowledged."""
+        self.sends_lost = 0
+        self.frame(now)
+
+    def send_lost(self) -> None:
+        """A message was not acknowledged in time."""
+        self.sends_lost += 1
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether a round trip should be made soon."""
+        return bool(self.keepalives_lost or self.proofs_lost or self.sends_lost)
+
+    @property
+    def health(self) -> PathHealth:
+        """Deaf: neither our own question nor the engine's is answered. Degraded: something is missing."""
+        if self.proofs_lost >= UNPROVEN_MAX or (self.proofs_lost and self.keepalives_lost):
+            return PathHealth.DEAF
+        if self.keepalives_lost or self.proofs_lost or self.sends_lost >= SENDS_DOUBTED:
+            return PathHealth.DEGRADED
+        return PathHealth.HEALTHY
+
+    @property
+    def detail(self) -> str | None:
+        """What is missing; None while nothing is."""
+        missing = [
+            f"{count} {what}"
+            for count, what in (
+                (self.proofs_lost, "round trips unanswered"),
+                (self.keepalives_lost, "keep-alives unanswered"),
+                (self.sends_lost, "sends without acknowledgement"),
+            )
+            if count
+        ]
+        return ", ".join(missing) or None
