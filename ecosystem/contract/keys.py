@@ -18,6 +18,11 @@ def events(prefix: str) -> str:
     return f"{prefix}:events"
 
 
+def connects(prefix: str) -> str:
+    """Counters, expiring: how many workers asked to connect to WhatsApp, one key for each stretch of time."""
+    return f"{prefix}:connects"
+
+
 def webhook_queue(prefix: str) -> str:
     """RQ's name of the queue webhooks are delivered from."""
     return f"{prefix}:webhooks"
