@@ -148,6 +148,7 @@ class Orchestrator:
             self.guard,
             sandbox_socket=settings.paths.sandbox_socket if settings.sandbox else None,
             body_limit=settings.body_limit_bytes,
+            media_timeout_s=settings.media_timeout_s,
         )
 
     def app(self) -> web.Application:
@@ -172,7 +173,7 @@ class Orchestrator:
         WebhookRoutes(self.webhooks.service, self.webhooks.log).add_routes(app)
         FeedRoutes(self.webhooks.feeds).add_routes(app)
         webhooks = SessionDeviceWebhooks(self.webhooks.service)
-        DeviceRoutes(self.sessions, self.names, pairing, webhooks).add_routes(app)
+        DeviceRoutes(self.sessions, self.names, pairing, webhooks, limits=self.settings.media).add_routes(app)
         SocketRoutes(self.sessions, self.names, self.webhooks.feeds).add_routes(app)
         OpenApiRoutes().add_routes(app)
         DocsRoutes().add_routes(app)

@@ -22,6 +22,7 @@ from worker.ending import WorkerEnd
 from worker.engine import golib
 from worker.engine.whatsapp import WhatsAppEngine
 from worker.heartbeat import ApiMeter, Gauge, Pulse
+from worker.media.keeper import MediaKeeper
 from worker.outbox import Outbox
 from worker.resp import Redis
 from worker.rests import Ways
@@ -189,6 +190,7 @@ class Worker:
                 ("board", self._board.run()),
                 ("session", self._run_session()),
                 ("watch", self._session.watch.run()),
+                ("media", MediaKeeper(Path(self._spec.folder) / server.MEDIA_FOLDER, self._spec.retention).run()),
             ):
                 tasks.create_task(self._ending_with_it(name, work), name=name)
             tasks.create_task(self._until_told(runner), name="until_told")

@@ -257,6 +257,18 @@ _PATTERNS: Final = tuple(
 )
 
 
+_SLOW: Final = tuple(
+    re.compile(_HOLE.sub("[^/]+", re.escape(operation.path)))
+    for operation in SESSION_ROUTES
+    if operation.file is not None or operation.path in (f"{_ON}/forward", f"{_ON}/download", f"{_ON}/media")
+)
+
+
+def takes_time(path: str) -> bool:
+    """Whether files are fetched, converted or carried there, which may take minutes."""
+    return any(pattern.fullmatch(path) for pattern in _SLOW)
+
+
 def knows(method: str, path: str) -> bool:
     """Whether that is one of SESSION_ROUTES; HEAD asks for what GET asks."""
     wanted = "GET" if method == "HEAD" else method

@@ -145,6 +145,9 @@ class Info(TypedDict):
     max_file_size: int
     max_video_size: int
     max_image_size: int
+    max_audio_size: int
+    max_sticker_size: int
+    max_download_size: int
     chatwoot_enabled: bool
 
 

@@ -18,16 +18,39 @@ class MediaLimits(msgspec.Struct, frozen=True):
     audio_max_bytes: int = 50 << 20
     file_max_bytes: int = 200 << 20
     sticker_max_bytes: int = 10 << 20
+    download_max_bytes: int = 500 << 20
+    """Of a message that came in: how large a file is fetched."""
     url_timeout_s: float = 60.0
     allow_private_urls: bool = True
     """Whether a URL may lead to an address that is not one of the internet at large."""
 
 
+def app_info(version: str, limits: MediaLimits) -> dict[str, Any]:
+    """GoWA's answer to `/app/info`: the program and its limits in bytes."""
+    return {
+        "version": f"v{version}",
+        "os": "Zapvisor",
+        "base_path": "",
+        "max_file_size": limits.file_max_bytes,
+        "max_video_size": limits.video_max_bytes,
+        "max_image_size": limits.image_max_bytes,
+        "max_audio_size": limits.audio_max_bytes,
+        "max_sticker_size": limits.sticker_max_bytes,
+        "max_download_size": limits.download_max_bytes,
+        "chatwoot_enabled": False,
+    }
+
+
 class Retention(msgspec.Struct, frozen=True):
-    """How long a session remembers messages: at most so many days, and at most so many messages; 0: without end."""
+    """How long a session remembers messages: at most so many days, and at most so many messages; 0: without end.
+
+    `media_s`: how long fetched files stay after their last use; `media_bytes`: how much of them stays.
+    """
 
     days: int = 0
     rows: int = 0
+    media_s: float = 0
+    media_bytes: int = 0
 
 
 class WorkerSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

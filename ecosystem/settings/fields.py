@@ -7,6 +7,7 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
+from ecosystem.contract.worker import MediaLimits
 from ecosystem.home import Home
 
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
@@ -151,6 +152,28 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """Connections the gateway holds at once, at most a third of its open files. Beyond it those without a request go first."""
     worker_timeout_s: Positive = 90
     """How long the gateway waits for a worker to answer."""
+    media_timeout_s: Positive = 900
+    """How long it waits where files are fetched, converted and carried; the clock starts when the request is through."""
+
+    # --- files
+    image_max_bytes: Annotated[int, msgspec.Meta(ge=1)] = 25 << 20
+    """Largest picture that is sent."""
+    video_max_bytes: Annotated[int, msgspec.Meta(ge=1)] = 200 << 20
+    """Largest video that is sent."""
+    audio_max_bytes: Annotated[int, msgspec.Meta(ge=1)] = 50 << 20
+    """Largest sound or voice note that is sent."""
+    file_max_bytes: Annotated[int, msgspec.Meta(ge=1)] = 200 << 20
+    """Largest document that is sent."""
+    sticker_max_bytes: Annotated[int, msgspec.Meta(ge=1)] = 10 << 20
+    """Largest picture or video a sticker is made of."""
+    download_max_bytes: Annotated[int, msgspec.Meta(ge=1)] = 500 << 20
+    """Largest file of a message that is fetched from WhatsApp."""
+    media_url_timeout_s: Annotated[float, msgspec.Meta(gt=0, le=3600)] = 60
+    """How long a file may take to come from the URL a request names."""
+    media_keep_s: NonNegative = 0
+    """How long fetched files of messages stay in a session's folder after they were last asked for; 0: for good."""
+    media_keep_bytes: Annotated[int, msgspec.Meta(ge=0)] = 0
+    """How much of them a session keeps, the latest used; 0: any amount."""
 
     # --- logs
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -216,6 +239,19 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         return Path(self.session_storage_path) if self.session_storage_path else self.paths.root / "storages"
 
     @property
+    def media(self) -> MediaLimits:
+        """How large files may be, as workers are told and `/app/info` tells."""
+        return MediaLimits(
+            image_max_bytes=self.image_max_bytes,
+            video_max_bytes=self.video_max_bytes,
+            audio_max_bytes=self.audio_max_bytes,
+            file_max_bytes=self.file_max_bytes,
+            sticker_max_bytes=self.sticker_max_bytes,
+            download_max_bytes=self.download_max_bytes,
+            url_timeout_s=self.media_url_timeout_s,
+        )
+
+    @property
     def ports(self) -> range:
         """Every port a worker may be leased."""
         return range(self.base_port, self.base_port + self.max_sessions + self.spare_ports)
@@ -237,6 +273,11 @@ ALIASES: Final[dict[str, str]] = {
     "SESSION_TIMEOUT": "session_timeout_s",
     "QR_CODE_TIMEOUT": "qr_code_timeout_s",
     "WEBHOOK_TIMEOUT": "webhook_timeout_s",
+    "WHATSAPP_SETTING_MAX_IMAGE_SIZE": "image_max_bytes",
+    "WHATSAPP_SETTING_MAX_VIDEO_SIZE": "video_max_bytes",
+    "WHATSAPP_SETTING_MAX_AUDIO_SIZE": "audio_max_bytes",
+    "WHATSAPP_SETTING_MAX_FILE_SIZE": "file_max_bytes",
+    "WHATSAPP_SETTING_MAX_DOWNLOAD_SIZE": "download_max_bytes",
 }
 """Names in the environment that stand for a field under another name; the field's own name wins over them."""
 

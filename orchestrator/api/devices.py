@@ -16,7 +16,7 @@ from ecosystem.contract.envelope import Envelope
 from ecosystem.contract.errors import DomainError, InvalidRequest, NotSupportedByEngine, SessionNotFound
 from ecosystem.contract.ids import parse_phone
 from ecosystem.contract.session import CreateSession, DesiredState, SessionState
-from ecosystem.contract.worker import MediaLimits
+from ecosystem.contract.worker import app_info
 from ecosystem.web import json_response, read_body, read_query
 from orchestrator.api.version import VERSION
 from orchestrator.registry.rows import Filter
@@ -25,6 +25,7 @@ from orchestrator.sessions.service import Listing
 
 if TYPE_CHECKING:
     from ecosystem.contract.session import SessionView
+    from ecosystem.contract.worker import MediaLimits
     from orchestrator.sessions.names import SessionNames
     from orchestrator.sessions.pairing import Pairing
     from orchestrator.sessions.service import SessionOrchestrator
@@ -128,9 +129,16 @@ class DeviceRoutes:
     """The handlers of one orchestrator."""
 
     def __init__(
-        self, sessions: SessionOrchestrator, names: SessionNames, pairing: Pairing, webhooks: DeviceWebhooks
+        self,
+        sessions: SessionOrchestrator,
+        names: SessionNames,
+        pairing: Pairing,
+        webhooks: DeviceWebhooks,
+        *,
+        limits: MediaLimits,
     ) -> None:
         self._sessions = sessions
+        self._limits = limits
         self._names = names
         self._pairing = pairing
         self._webhooks = webhooks
@@ -158,7 +166,7 @@ class DeviceRoutes:
                 web.post("/device/logout", self.device_logout),
                 web.get("/device/list", self.active),
                 web.get("/app/devices", self.every),
-                web.get("/app/info", info),
+                web.get("/app/info", self.info),
                 web.post("/chatwoot/sync", chatwoot),
                 web.get("/chatwoot/sync/status", chatwoot),
                 web.post("/chatwoot/webhook", chatwoot),
@@ -288,6 +296,10 @@ class DeviceRoutes:
 
     # ---
 
+    async def info(self, _: web.Request) -> web.StreamResponse:
+        """The program, its limits in bytes, what is switched on."""
+        return success("Fetch app info success", app_info(VERSION, self._limits))
+
     async def _device(self, request: web.Request) -> str:
         row = await self._names.find(request.match_info["device_id"], field=FIELD)
         return row.session_id
@@ -315,21 +327,6 @@ class DeviceRoutes:
         await self._pairing.qr(session_id, wait_s=PAIRING_PATIENCE_S)
         code = await self._pairing.code(session_id, phone)
         return success("Login with code started", {FIELD: session_id, "pair_code": code.code})
-
-
-async def info(_: web.Request) -> web.StreamResponse:
-    """The program, its limits in bytes, what is switched on."""
-    limits = MediaLimits()
-    results = {
-        "version": f"v{VERSION}",
-        "os": "Zapvisor",
-        "base_path": "",
-        "max_file_size": limits.file_max_bytes,
-        "max_video_size": limits.video_max_bytes,
-        "max_image_size": limits.image_max_bytes,
-        "chatwoot_enabled": False,
-    }
-    return success("Fetch app info success", results)
 
 
 async def chatwoot(_: web.Request) -> web.StreamResponse:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ecosystem.contract.envelope import Envelope, envelope_status
 from ecosystem.contract.errors import ErrorKind
 from ecosystem.web import json_response, request_id
+from orchestrator.gateway.routes import GOWA_SEGMENTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from ecosystem.contract.errors import DomainError
     from ecosystem.web import Renderer
 
-FAMILIES: Final = frozenset({"device", "devices", "chatwoot", "ws"})
+FAMILIES: Final = frozenset({*GOWA_SEGMENTS, "device", "devices", "chatwoot", "ws"})
 """First segments that are GoWA's, whatever route below them is asked for."""
 
 

@@ -38,6 +38,8 @@ class Route(msgspec.Struct, frozen=True):
     session_id: str | None
     key: str | None
     body: Body = None
+    timeout_s: float | None = None
+    """How long the answer may take to begin, where that is not the proxy's own patience."""
 
 
 class Proxy:
@@ -86,7 +88,7 @@ class Proxy:
             if isinstance(body, Stream):
                 await self._until_through(body, waiting)
             # The clock for the answer starts once the body is through: a large upload may take its time.
-            async with asyncio.timeout(self._timeout_s):
+            async with asyncio.timeout(route.timeout_s or self._timeout_s):
                 return await asyncio.shield(waiting)
         except BaseException:
             waiting.cancel()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import aiohttp
 from aiohttp import web
 
-from ecosystem.contract.catalogue import knows
+from ecosystem.contract.catalogue import knows, takes_time
 from ecosystem.contract.errors import (
     MethodNotAllowed,
     NotRunning,
@@ -55,10 +55,15 @@ GOWA_SEGMENTS: Final = ("app", "call", "chat", "chats", "group", "message", "new
 FIRST_START_S: Final = 15.0
 """How long the request that creates the session `default` waits for its start."""
 _SESSION_SEGMENTS: Final = 2
+_ANY, _SOME = "{tail:(?s:.*)}", "{tail:(?s:.+)}"
+"""The rest of a path; a line break in an id is an odd id, not another route."""
 
 
 class Gateway:
-    """The handlers. `sandbox_socket` None: the instance runs without the sandbox. `body_limit`: bytes of a JSON or form body."""
+    """The handlers. `sandbox_socket` None: the instance runs without the sandbox. `body_limit`: bytes of a JSON or form body.
+
+    `media_timeout_s`: how long a worker may take to answer where files are fetched and converted.
+    """
 
     def __init__(
         self,
@@ -68,8 +73,10 @@ class Gateway:
         *,
         sandbox_socket: Path | None,
         body_limit: int,
+        media_timeout_s: float,
     ) -> None:
         self._sessions = sessions
+        self._media_timeout_s = media_timeout_s
         self._guard = guard
         self._names = names
         self._body_limit = body_limit
@@ -92,17 +99,17 @@ class Gateway:
     def add_routes(self, app: web.Application) -> list[web.AbstractResource]:
         """After the control API's own: what that does not know goes to the worker. Returns the session-bound ones."""
         bound = {
-            "/api/{session}/{tail:.*}": self.to_worker,
-            "/sessions/{session}/{tail:.+}": self.to_worker,
+            f"/api/{{session}}/{_ANY}": self.to_worker,
+            f"/sessions/{{session}}/{_SOME}": self.to_worker,
             "/api/{session}": self.to_worker,
-            "/api//{tail:.*}": self.nameless,
-            "/sessions//{tail:.*}": self.nameless,
+            f"/api//{_ANY}": self.nameless,
+            f"/sessions//{_ANY}": self.nameless,
         }
         for segment in GOWA_SEGMENTS:
-            bound[f"/{segment}"] = bound[f"/{segment}/{{tail:.*}}"] = self.without_session
+            bound[f"/{segment}"] = bound[f"/{segment}/{_ANY}"] = self.without_session
         added = [app.router.add_route("*", path, handler).resource for path, handler in bound.items()]
         app.router.add_route("*", "/sandbox", self.to_sandbox)
-        app.router.add_route("*", "/sandbox/{tail:.*}", self.to_sandbox)
+        app.router.add_route("*", f"/sandbox/{_ANY}", self.to_sandbox)
         return [resource for resource in added if resource is not None]
 
     async def nameless(self, _: web.Request) -> web.StreamResponse:
@@ -154,6 +161,7 @@ class Gateway:
                 row.session_id,
                 self._sessions.workers.key,
                 body,
+                max(self._media_timeout_s, self._sessions.workers.timeout_s) if takes_time(path) else None,
             ),
         )
 

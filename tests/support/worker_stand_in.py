@@ -60,10 +60,11 @@ class WorkerStandIn:
                 web.post("/upload", self.upload),
                 web.get("/download/{mib}", self.download),
                 web.get("/slow", self.slow),
+                web.post("/send/video", self.converted),
                 web.get("/drip", self.drip),
                 web.get("/ws", self.websocket),
                 web.get("/cut", self.cut),
-                web.route("*", "/{tail:.*}", self.echo),
+                web.route("*", "/{tail:(?s:.*)}", self.echo),
             ]
         )
         self._runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.2)
@@ -183,6 +184,11 @@ class WorkerStandIn:
             await response.write(DOWNLOAD_BLOCK)
         await response.write_eof()
         return response
+
+    async def converted(self, _: web.Request) -> web.StreamResponse:
+        """A file whose conversion takes longer than the gateway waits elsewhere."""
+        await asyncio.sleep(3)
+        return web.json_response({"session_id": self.spec.session_id})
 
     async def slow(self, _: web.Request) -> web.StreamResponse:
         try:

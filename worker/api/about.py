@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from ecosystem.contract.errors import NotSupportedByEngine
+from ecosystem.contract.worker import app_info
 from worker.api.edge import Routes, success
 from worker.api.sendmedia import LIMITS
 
@@ -16,19 +17,7 @@ if TYPE_CHECKING:
 
 async def info(request: web.Request) -> web.Response:
     """`GET /app/info`: the program, its limits, what is switched on."""
-    limits = request.app[LIMITS]
-    return success(
-        "Fetch app info success",
-        {
-            "version": f"v{version()}",
-            "os": "Zapvisor",
-            "base_path": "",
-            "max_file_size": limits.file_max_bytes,
-            "max_video_size": limits.video_max_bytes,
-            "max_image_size": limits.image_max_bytes,
-            "chatwoot_enabled": False,
-        },
-    )
+    return success("Fetch app info success", app_info(version(), request.app[LIMITS]))
 
 
 def version() -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, get_origin, get_type_hint
 import aiohttp
 import msgspec
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from ecosystem.contract.errors import BodyTooLarge, DomainError, InvalidRequest, MalformedBody
 from ecosystem.web import invalid, read_body
@@ -22,7 +23,9 @@ TEXTS_MAX_BYTES: Final = 1 << 20
 """All fields of a form together, files left out."""
 _PARTS_MAX: Final = 2000
 _BLOCK_BYTES: Final = 256 << 10
-_BROKEN: Final = (ValueError, AssertionError, RuntimeError, aiohttp.ClientError, web.RequestPayloadError)
+_BROKEN: Final = (
+    ValueError, AssertionError, RuntimeError, aiohttp.ClientError, web.RequestPayloadError, HttpProcessingError,
+)  # fmt: skip
 """What aiohttp raises for a body that is not what its Content-Type says."""
 
 
@@ -57,7 +60,7 @@ async def _read_urlencoded(request: web.Request) -> dict[str, list[str]]:
     except web.HTTPRequestEntityTooLarge:
         raise BodyTooLarge from None
     except _BROKEN as error:
-        raise MalformedBody(f"the form could not be read: {error}") from None
+        raise MalformedBody("the form could not be read") from error
     values: dict[str, list[str]] = {}
     for name, value in fields.items():
         if isinstance(value, str):
@@ -93,7 +96,7 @@ async def _read_parts(request: web.Request, file: FileField | None) -> tuple[dic
     except UnicodeDecodeError:
         raise MalformedBody("the form is not UTF-8") from None
     except _BROKEN as error:
-        raise MalformedBody(f"the form could not be read: {error}") from None
+        raise MalformedBody("the form could not be read") from error
     raise BodyTooLarge("the form has too many parts")
 
 

@@ -13,6 +13,7 @@ from ecosystem.contract.errors import (
     EditWindowOver,
     InvalidRequest,
     MediaNotFound,
+    MediaTooLarge,
     MessageNotFound,
     MessageNotYours,
     NotSupportedByEngine,
@@ -24,6 +25,7 @@ from worker.api.app import base_of
 from worker.api.edge import SESSION, STORE, Routes, success
 from worker.api.forms import read_form
 from worker.api.outbound import carry_out, check_duration, parse_target
+from worker.api.sendmedia import LIMITS
 from worker.engine.operations.media import MediaKind, download, upload
 from worker.engine.operations.presence import mark_read
 from worker.engine.outgoing import Again, Body, Context, Edit, Reaction, Revoke, Text
@@ -215,10 +217,16 @@ async def _about(
 
 
 async def _file_of(request: web.Request, message: StoredMessage) -> Path:
-    """Where the file of a message is, after a download if need be. Raises MediaNotFound, and as operations.media.download."""
+    """Where the file of a message is, after a download if need be.
+
+    Raises MediaNotFound, MediaTooLarge, and as operations.media.download.
+    """
     content = await request.app[STORE].get_content(message.chat, message.id)
     if message.media is None or content is None:
         raise MediaNotFound(field="message_id")
+    limit = request.app[LIMITS].download_max_bytes
+    if (message.media.size_bytes or 0) > limit:
+        raise MediaTooLarge(f"the file of this message is larger than {limit} bytes", field="message_id")
     session = request.app[SESSION]
 
     async def get(target: Path) -> None:

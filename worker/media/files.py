@@ -6,6 +6,7 @@ import asyncio
 import datetime as dt
 import hashlib
 import mimetypes
+import os
 from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class MediaFolder:
         lock = self._busy.setdefault(path, asyncio.Lock())
         try:
             async with lock:
-                if not await asyncio.to_thread(path.is_file):
+                if not await asyncio.to_thread(_touch, path):
                     await asyncio.to_thread(path.parent.mkdir, mode=0o700, parents=True, exist_ok=True)
                     part = path.with_name(f"{path.name}.part")
                     try:
@@ -75,6 +76,15 @@ class MediaFolder:
             if not lock.locked():
                 self._busy.pop(path, None)
         return path
+
+
+def _touch(path: Path) -> bool:
+    """Whether the file is there; it is being used now, see worker.media.keeper."""
+    try:
+        os.utime(path)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _hashed(text: str) -> str:

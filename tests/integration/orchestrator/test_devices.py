@@ -195,6 +195,7 @@ async def test_bad_input_changes_nothing(zap: Orchestrated) -> None:
 async def test_app_info_needs_no_session(zap: Orchestrated) -> None:
     info = results(await zap.http("GET", "/app/info"), "Fetch app info success")
     assert set(info) == {
-        "version", "os", "base_path", "max_file_size", "max_video_size", "max_image_size", "chatwoot_enabled",
+        "version", "os", "base_path", "max_file_size", "max_video_size", "max_image_size", "max_audio_size",
+        "max_sticker_size", "max_download_size", "chatwoot_enabled",
     }  # fmt: skip
     assert (await zap.http("GET", "/sessions")).body["total"] == 0

@@ -172,6 +172,21 @@ async def test_a_worker_that_never_answers_is_a_timeout(zap: Orchestrated) -> No
     await asyncio.wait_for(zap.processes.stand_ins["alpha"].cancelled.wait(), 3)
 
 
+async def test_an_odd_id_in_a_path_is_no_other_route(zap: Orchestrated) -> None:
+    await zap.create("alpha")
+    for path in ("/api/alpha/message/a%0Ab/revoke", "/sessions/alpha/message/a%0Ab/revoke"):
+        answer = await zap.http("POST", path)
+        assert (answer.status, answer.body["target"]) == (200, "/message/a%0Ab/revoke")
+
+
+async def test_a_conversion_may_take_longer_than_other_answers(zap: Orchestrated) -> None:
+    await zap.create("alpha")
+    started = time.monotonic()
+    answer = await zap.http("POST", "/api/alpha/send/video", {"phone": "5511912345678"})
+    assert (answer.status, answer.body["session_id"]) == (200, "alpha")
+    assert time.monotonic() - started > zap.zap.settings.worker_timeout_s
+
+
 async def test_a_starting_worker_and_a_lost_one(
     orchestrated: Callable[..., AbstractAsyncContextManager[Orchestrated]],
 ) -> None:

@@ -96,6 +96,10 @@ async def test_what_is_no_picture_changes_nothing(ada: Paired) -> None:
     assert (status, answer["code"]) == (400, "invalid_request")
     status, _, _ = await ada.worker.raw("POST", "/user/avatar", json={"avatar": "x"})
     assert status == 400
+    odd = b'--b\r\nContent-Disposition: form-data; name="\x11"\r\n\r\nx\r\n--b--\r\n'
+    form = {"Content-Type": "multipart/form-data; boundary=b"}
+    status, _, raw = await ada.worker.raw("POST", "/user/avatar", data=odd, headers=form)
+    assert (status, msgspec.json.decode(raw)["code"]) == (400, "malformed_body")
     assert ada.phone(ADA).account.picture_id == before
 
 
@@ -178,7 +182,8 @@ async def test_what_the_engine_cannot_do_says_so(ada: Paired, method: str, path:
 async def test_about_the_program(ada: Paired) -> None:
     found = await ada.found("/app/info")
     assert set(found) == {
-        "version", "os", "base_path", "max_file_size", "max_video_size", "max_image_size", "chatwoot_enabled"
+        "version", "os", "base_path", "max_file_size", "max_video_size", "max_image_size", "max_audio_size",
+        "max_sticker_size", "max_download_size", "chatwoot_enabled",
     }  # fmt: skip
     assert found["chatwoot_enabled"] is False
     limits = ada.worker.spec.media

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ecosystem.contract.ids import ulid
+from ecosystem.contract.worker import MediaLimits
 from ecosystem.definition import session_log
 from ecosystem.settings import Settings, check
 from orchestrator.reconcile.specs import Workshop, archived_at
@@ -34,6 +35,18 @@ def test_the_worker_gets_hashes_and_never_the_keys(workshop: Workshop, settings:
     assert (spec.session_id, spec.generation, spec.port, spec.metadata) == ("alpha", 7, 3005, {"a": 1})
     assert spec.pairing_timeout_s == 60
     assert spec.folder == str(settings.storage / "session_alpha")
+
+
+def test_the_operators_limits_of_files_reach_the_worker(tmp_path: Path) -> None:
+    settings = check({"home": str(tmp_path), "image_max_bytes": 7, "download_max_bytes": 9, "media_keep_s": 3600})
+    spec = Workshop(settings, redis_url="unix:///r.sock", keys=()).spec(row(), 3005)
+    assert (spec.media.image_max_bytes, spec.media.download_max_bytes) == (7, 9)
+    assert spec.media.file_max_bytes == MediaLimits().file_max_bytes
+    assert (spec.retention.media_s, spec.retention.media_bytes) == (3600, 0)
+
+
+def test_limits_of_files_that_are_not_set_are_the_contracts(settings: Settings) -> None:
+    assert settings.media == MediaLimits()
 
 
 def test_the_folder_is_private(workshop: Workshop) -> None:

@@ -178,7 +178,7 @@ EXAMPLES: Final[tuple[msgspec.Struct, ...]] = (
         proxy_url="socks5://proxy.example:1080",
         device_name="Shop",
         media=LIMITS,
-        retention=worker.Retention(days=90, rows=100_000),
+        retention=worker.Retention(days=90, rows=100_000, media_s=604_800.0, media_bytes=1 << 30),
         log_level="debug",
         log_json=True,
         metadata={"customer": 7},
