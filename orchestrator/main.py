@@ -52,6 +52,7 @@ from orchestrator.reconcile.specs import Workshop
 from orchestrator.registry import migrate, secrets
 from orchestrator.registry.database import Database
 from orchestrator.registry.leader import Leadership
+from orchestrator.sessions.idle import Unloader
 from orchestrator.sessions.keys import KeyService
 from orchestrator.sessions.names import DEFAULT, SessionNames
 from orchestrator.sessions.outboxes import WorkerOutboxes
@@ -127,7 +128,9 @@ class Orchestrator:
             self.workers,
             max_sessions=settings.max_sessions,
             only=DEFAULT if settings.single_session_mode else None,
+            hold_s=settings.hold_s,
         )
+        self.unloader = Unloader(self.sessions, timeout_s=settings.session_timeout_s)
         self.names = SessionNames(self.sessions)
         self.keys = KeyService(self.database, self.keyring)
         self.pusher = AccessPusher(self.fleet, self.keyring, self.workers, key=push_key)
@@ -204,6 +207,7 @@ class Orchestrator:
                 tasks.create_task(self.prepare(), name="migrations"),
                 tasks.create_task(self.reconciler.run(), name="reconciler"),
                 tasks.create_task(self._purge(), name="archive"),
+                tasks.create_task(self.unloader.run(), name="unloader"),
                 tasks.create_task(self.keyring.run(), name="keys"),
                 tasks.create_task(self.pusher.run(), name="access pusher"),
                 tasks.create_task(self.limiter.run(), name="limits"),

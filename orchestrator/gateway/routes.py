@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from typing import TYPE_CHECKING, Final
 
 import aiohttp
@@ -55,6 +57,8 @@ GOWA_SEGMENTS: Final = ("app", "call", "chat", "chats", "group", "message", "new
 FIRST_START_S: Final = 15.0
 """How long the request that creates the session `default` waits for its start."""
 _SESSION_SEGMENTS: Final = 2
+RETRY_S: Final = 0.05
+"""Pause before a worker that refused the connection is tried again."""
 _ANY, _SOME = "{tail:(?s:.*)}", "{tail:(?s:.+)}"
 """The rest of a path; a line break in an id is an odd id, not another route."""
 
@@ -153,17 +157,20 @@ class Gateway:
         self._guard.enter(request, row.session_id, request.method, path)
         if isinstance(body, Stream):
             body.check = self._checker(row.session_id, names)
-        endpoint = self._sessions.fleet.endpoint(row)
-        return await self._proxy.carry(
-            request,
-            Route(
-                target_url("http", endpoint.host, endpoint.port, path, query),
-                row.session_id,
-                self._sessions.workers.key,
-                body,
-                max(self._media_timeout_s, self._sessions.workers.timeout_s) if takes_time(path) else None,
-            ),
-        )
+        reach, end = self._sessions.reach, time.monotonic() + self._sessions.reach.hold_s
+        while True:
+            endpoint = await reach.endpoint(row)
+            url = target_url("http", endpoint.host, endpoint.port, path, query)
+            try:
+                with reach.under_way(row.session_id):
+                    return await self._proxy.carry(
+                        request, Route(url, row.session_id, self._sessions.workers.key, body)
+                    )
+            except WorkerLost as error:
+                # Nobody listens there, so nothing was sent: a worker that died is back, elsewhere perhaps, in a moment.
+                if not isinstance(error.__cause__, aiohttp.ClientConnectorError) or time.monotonic() >= end:
+                    raise
+                await asyncio.sleep(RETRY_S)
 
     def _checker(self, session_id: str, names: list[Name]) -> Callable[[Name], Awaitable[None]]:
         """Refuses a name that comes late and is another session's."""

@@ -41,7 +41,7 @@ class Pairing:
         """
         end = time.monotonic() + wait_s
         while True:
-            view = await self._sessions.get(session_id)
+            view = await self._loaded(session_id)
             refusal = self._refusal(view)
             if refusal is None or isinstance(refusal, PairingNotReady):
                 code = await self._sessions.observer.qr(session_id)
@@ -57,7 +57,7 @@ class Pairing:
     async def code(self, session_id: str, phone: str) -> PairingCode:
         """A code to type on the phone. Raises InvalidPhone, what `qr` raises, and what the worker answers."""
         number = parse_phone(phone)
-        view = await self._sessions.get(session_id)
+        view = await self._loaded(session_id)
         refusal = self._refusal(view)
         if refusal is not None:
             raise refusal
@@ -66,6 +66,12 @@ class Pairing:
         if not isinstance(code, str) or not code:
             raise InternalError("the worker answered without a pairing code", session_id=session_id)
         return PairingCode(session_id=session_id, phone=number, code=code, expires_in_s=self._code_holds_s)
+
+    async def _loaded(self, session_id: str) -> SessionView:
+        """The session now; one that nobody used for long is started again."""
+        self._sessions.reach.touch(session_id)
+        view = await self._sessions.get(session_id)
+        return await self._sessions.start(session_id) if view.reason is Reason.UNLOADED else view
 
     def _refusal(self, view: SessionView) -> DomainError | None:
         """Why there is nothing to pair in this state; None when there is."""

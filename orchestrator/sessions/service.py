@@ -36,9 +36,10 @@ from ecosystem.contract.session import (
 from orchestrator.observed import UNKNOWN, Beat, Unknown
 from orchestrator.reconcile.fleet import stopped
 from orchestrator.reconcile.plan import GONE
-from orchestrator.registry import keys, life
+from orchestrator.registry import keys, life, operations
 from orchestrator.registry import sessions as registry
 from orchestrator.registry.rows import Filter, HistoryEntry, SessionRow, Sort
+from orchestrator.sessions.reach import Reach
 from orchestrator.sessions.views import make_view
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ class SessionOrchestrator:
         *,
         max_sessions: int,
         only: str | None = None,
+        hold_s: float = 0,
     ) -> None:
         self.fleet: Fleet = reconciler.fleet
         self.reconciler = reconciler
@@ -95,6 +97,7 @@ class SessionOrchestrator:
         self._ports = ports
         self._max_sessions = max_sessions
         self._only = only
+        self.reach = Reach(self, hold_s=hold_s)
 
     # --- reading
 
@@ -243,6 +246,15 @@ class SessionOrchestrator:
 
         return await self._wait(gone, wait_s)
 
+    async def unload(self, row: SessionRow) -> bool:
+        """Takes the process away; the session stays wanted running. False when it changed meanwhile. Raises RegistryDown."""
+        async with self._database.transaction() as connection:
+            done = await operations.unload(connection, row.session_id, row.generation)
+            fresh = await registry.get(connection, row.session_id)
+        if fresh is not None:
+            self._tell(fresh)
+        return done
+
     async def logout(self, session_id: str) -> SessionView:
         """Unlinks the session from its phone; the session stays and can be paired again.
 
@@ -276,8 +288,9 @@ class SessionOrchestrator:
 
     async def call(self, session_id: str, method: str, path: str, query: dict[str, str] | None = None) -> Any:
         """The results of a call to the session's worker. Raises what `Fleet.endpoint` and the worker raise."""
-        endpoint = self.fleet.endpoint(await self.row(session_id))
-        return await self.workers.call(session_id, endpoint, method, path, query)
+        endpoint = await self.reach.endpoint(await self.row(session_id))
+        with self.reach.under_way(session_id):
+            return await self.workers.call(session_id, endpoint, method, path, query)
 
     # --- inside
 
@@ -294,7 +307,7 @@ class SessionOrchestrator:
             if resting:
                 self._check_limit(running, session_id)
             # A new generation is what brings a new process, and a clean slate after giving up.
-            if always_fresh or resting or row.given_up or before.reason in _FRESH:
+            if always_fresh or resting or row.unloaded or row.given_up or before.reason in _FRESH:
                 await registry.want(connection, session_id, DesiredState.RUNNING, fresh=True)
             if row.port is None:
                 await self._ports.lease(connection, session_id)
@@ -328,7 +341,7 @@ class SessionOrchestrator:
         now = self.fleet.rows.get(row.session_id, row)
         if now.generation != row.generation or now.desired is not row.desired:
             return True  # somebody wished something else meanwhile
-        beat = await self._beat(row.session_id)
+        beat = await self.beat(row.session_id)
         assessment = self.fleet.assess(row.session_id, beat)
         running = assessment.beat is not None and assessment.beat.heartbeat.generation == row.generation
         obstacle = self.fleet.obstacles.get(row.session_id)
@@ -354,7 +367,8 @@ class SessionOrchestrator:
             for row in rows
         ]
 
-    async def _beat(self, session_id: str) -> Beat | Unknown | None:
+    async def beat(self, session_id: str) -> Beat | Unknown | None:
+        """The session's heartbeat, fresh."""
         beats = await self.observer.beats([session_id])
         return UNKNOWN if isinstance(beats, Unknown) else beats.of(session_id)
 

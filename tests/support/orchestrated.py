@@ -60,6 +60,7 @@ class Orchestrated:
                 "restart_delay_s": 0.1,
                 "worker_timeout_s": 2,
                 "stop_grace_s": 1,
+                "hold_s": 0,
                 **changes,
             }
         )
