@@ -8,13 +8,13 @@ from ecosystem.contract.errors import InvalidRequest, WebhookNotFound
 from ecosystem.contract.webhook import SetSessionWebhook, WebhookFormat
 from ecosystem.outgoing import check_url
 from orchestrator.api.devices import DeviceWebhook
+from orchestrator.webhooks import gowa
 from orchestrator.webhooks.matching import check_events
-from orchestrator.webhooks.payload import GOWA_NAMES
 
 if TYPE_CHECKING:
     from orchestrator.webhooks.service import WebhookService
 
-_OURS: Final = {gowa: ours for ours, gowa in GOWA_NAMES.items()}
+_OURS: Final = {theirs: ours for ours, theirs in gowa.NAMES.items()}
 
 
 class SessionDeviceWebhooks:
@@ -29,7 +29,7 @@ class SessionDeviceWebhooks:
             view = await self._service.of_session(session_id)
         except WebhookNotFound:
             return DeviceWebhook("")
-        events = [] if "*" in view.events else [GOWA_NAMES.get(event, event) for event in view.events]
+        events = [] if "*" in view.events else [gowa.NAMES.get(event, event) for event in view.events]
         return DeviceWebhook(view.url, webhook_events=",".join(events))
 
     async def put(self, session_id: str, webhook: DeviceWebhook) -> None:
@@ -57,6 +57,6 @@ class SessionDeviceWebhooks:
 
 
 def _events(text: str) -> list[str]:
-    """GoWA's names, separated by commas, as ours; none of them means all."""
-    named = [name.strip() for name in text.split(",") if name.strip()]
+    """GoWA's names, in any case and separated by commas, as ours; none of them means all."""
+    named = [name.strip().lower() for name in text.split(",") if name.strip()]
     return [_OURS.get(name, name) for name in named] or ["*"]

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Final
 
 from ecosystem.contract.errors import InvalidRequest
 from ecosystem.contract.events import EVENT_TYPES
+from orchestrator.webhooks.gowa import TEST_EVENT
 from orchestrator.webhooks.matching import matches
-from orchestrator.webhooks.payload import RESERVED_HEADERS, TEST_EVENT
+from orchestrator.webhooks.payload import RESERVED_HEADERS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

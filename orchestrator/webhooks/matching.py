@@ -10,7 +10,7 @@ from ecosystem.contract.errors import DomainError, InvalidRequest
 from ecosystem.contract.events import EVENT_TYPES
 from ecosystem.contract.ids import bare_jid, jid_server, parse_jid, parse_phone
 from ecosystem.contract.webhook import IgnoreRules, WebhookFormat
-from orchestrator.webhooks.payload import GOWA_NAMES
+from orchestrator.webhooks import gowa
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from orchestrator.registry.webhooks import TargetRow
 
 LANE_LIMIT: Final = 255
-_ADDRESS_FIELDS: Final = ("chat", "chat_lid", "group", "jid", "lid")
-_PERSON_FIELDS: Final = ("sender", "author", "contact", "participant")
+_CHAT_FIELDS: Final = ("chat", "group", "newsletter")
+_ADDRESS_FIELDS: Final = (*_CHAT_FIELDS, "chat_lid", "jid", "lid")
+_PERSON_FIELDS: Final = ("sender", "author", "contact", "caller", "voter")
 
 
 def wants(target: TargetRow, event: Event) -> bool:
@@ -32,21 +33,24 @@ def wants(target: TargetRow, event: Event) -> bool:
     # A new session under an old one's id is not the old target's business.
     if target.retired_at is not None and event.timestamp > target.retired_at:
         return False
-    if target.format is WebhookFormat.GOWA and event.type not in GOWA_NAMES:
+    if target.format is WebhookFormat.GOWA and gowa.name_of(event) is None:
         return False
     return matches(target.events, event.type) and not is_ignored(target.ignore, event)
 
 
 def matches(patterns: Sequence[str], event_type: str) -> bool:
     """`message` means just that, `message.*` what begins with `message.`, `*` everything; GoWA's names mean our events."""
-    names = (event_type, GOWA_NAMES.get(event_type, event_type))
+    names = (event_type, gowa.NAMES.get(event_type, event_type))
     return any(fnmatchcase(name, pattern) for pattern in patterns for name in names)
 
 
 def is_ignored(rules: IgnoreRules, event: Event) -> bool:
     """Whether the rules keep this event back: by its chat's kind, or by an address of its chat or sender."""
     addresses = set(_addresses(event.data))
-    servers = {jid_server(bare_jid(address)) for address in _chats(event.data)}  # type: ignore[arg-type]
+    places = list(_chats(event.data))
+    if event.type == "picture":
+        places.append(str(event.data.get("jid") or ""))  # a group's names the group
+    servers = {jid_server(bare_jid(address)) for address in places if "@" in address}  # type: ignore[arg-type]
     if rules.status and "status@broadcast" in addresses:
         return True
     if (rules.groups and "g.us" in servers) or (rules.channels and "newsletter" in servers):
@@ -67,7 +71,7 @@ def check_events(patterns: Sequence[str], *, field: str = "events") -> list[str]
     """The patterns, each of which must name an event of the catalogue; repeats dropped. Raises InvalidRequest naming `field`."""
     if not patterns:
         raise InvalidRequest(f"{field}: must not be empty", field=field, hint='["*"] stands for every event')
-    known = sorted({*EVENT_TYPES, *GOWA_NAMES.values()})
+    known = sorted({*EVENT_TYPES, *gowa.NAMES.values(), *gowa.NEVER_SENT})
     for index, pattern in enumerate(patterns):
         plain = pattern.replace("*", "").replace(".", "").replace("_", "").isalnum() or pattern == "*"
         if not plain or not any(fnmatchcase(name, pattern) for name in known):
@@ -105,7 +109,7 @@ def _server(text: str, field: str) -> str:
 
 
 def _chats(data: dict[str, Any]) -> Iterator[str]:
-    for name in ("chat", "group"):
+    for name in _CHAT_FIELDS:
         value = data.get(name)
         if isinstance(value, str) and value:
             yield value

@@ -30,8 +30,9 @@ from ecosystem.outgoing import check_reach, check_url
 from orchestrator.registry import deliveries, sessions, webhooks
 from orchestrator.webhooks.checks import check_headers
 from orchestrator.webhooks.circuit import Outcome, judge
+from orchestrator.webhooks.gowa import TEST_EVENT
 from orchestrator.webhooks.matching import check_events, check_ignore
-from orchestrator.webhooks.payload import TEST_EVENT, Recipient, build
+from orchestrator.webhooks.payload import Recipient, build
 from orchestrator.webhooks.sender import Sender
 
 if TYPE_CHECKING:

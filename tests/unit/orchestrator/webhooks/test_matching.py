@@ -70,11 +70,22 @@ def test_gowa_targets_are_told_what_gowa_knows() -> None:
         ({"jids": ["@g.us"]}, {"chat": GROUP}, True),
         ({"jids": ["@g.us"]}, {"chat": ANA}, False),
         ({"jids": [ANA]}, {"chat": None, "sender": None}, False),
+        ({"jids": [ANA]}, {"call_id": "C", "caller": {"jid": ANA}}, True),
+        ({"jids": ["@lid"]}, {"poll_id": "P", "voter": {"jid": ANA, "lid": "123@lid"}}, True),
+        ({"groups": True}, {"group": GROUP, "name": "Lab"}, True),
+        ({"groups": True}, {"call_id": "C", "caller": {"jid": ANA}, "group": GROUP}, True),
+        ({"channels": True}, {"newsletter": "120363144038483540@newsletter"}, True),
         ({"groups": True, "status": True, "channels": True, "jids": [ANA]}, {}, False),
     ],
 )
 def test_ignore_rules(rules: dict[str, Any], data: dict[str, Any], yes: bool) -> None:
     assert is_ignored(IgnoreRules(**rules), event(data=data)) is yes
+
+
+def test_a_groups_picture_is_the_groups() -> None:
+    rules = IgnoreRules(groups=True)
+    assert is_ignored(rules, event("picture", data={"jid": GROUP, "author": {"jid": ANA}}))
+    assert not is_ignored(rules, event("picture", data={"jid": ANA, "author": {"jid": ANA}}))
 
 
 def test_lanes_are_chats_of_sessions() -> None:
