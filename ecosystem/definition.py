@@ -32,6 +32,7 @@ WEBHOOKS_PRIORITY: Final = 70
 GO_ENVIRONMENT: Final = {
     # Measured: a quarter of Go's heap growth costs nothing at the load of a session; below 16 MiB the collector thrashes.
     "GOGC": "25",
+    "GOMAXPROCS": "1",
     "GOMEMLIMIT": "16MiB",
     "NEONIZE_BOT_TAG": "off",
 }

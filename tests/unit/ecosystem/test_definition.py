@@ -72,6 +72,7 @@ def test_with_the_sandbox_workers_are_led_to_it_and_nobody_else_is(prefork: bool
     environment = programs["zygote"].environment if prefork else template.environment
     assert environment == {
         "GOGC": "25",
+        "GOMAXPROCS": "1",
         "GOMEMLIMIT": "16MiB",
         "NEONIZE_BOT_TAG": "off",
         "HTTPS_PROXY": "http://127.0.0.1:4400",
