@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import hashlib
 import hmac
 import logging
@@ -25,6 +26,7 @@ from orchestrator.access.guard import Guard, Rates
 from orchestrator.access.keyring import Keyring
 from orchestrator.access.limits import Limiter
 from orchestrator.access.remote import Whereabouts, parse_networks, parse_origins
+from orchestrator.access.rotation import SecretKeyRotation
 from orchestrator.access.trail import Trail
 from orchestrator.api import auth
 from orchestrator.api.audit import AuditRoutes
@@ -134,7 +136,8 @@ class Orchestrator:
         self.names = SessionNames(self.sessions)
         self.keys = KeyService(self.database, self.keyring)
         self.pusher = AccessPusher(self.fleet, self.keyring, self.workers, key=push_key)
-        self.box = secrets.SecretBox()
+        self.box = secrets.SecretBox(reread=functools.partial(secrets.read_keys, settings))
+        self.rotation = SecretKeyRotation(settings, self.database, self.box)
         outboxes = WorkerOutboxes(self.sessions)
         self.webhooks = Webhooks(
             settings,
@@ -167,7 +170,7 @@ class Orchestrator:
             SignInRoutes(
                 self.guard, self.guard.browser, basic_auth=self.settings.dashboard_basic_auth, origins=cors.origins
             ).add_routes(app)
-        KeyRoutes(self.keys, self.keyring).add_routes(app)
+        KeyRoutes(self.keys, self.keyring, self.rotation).add_routes(app)
         AuditRoutes(self.database, self.trail).add_routes(app)
         HealthRoutes(self.fleet, self.database, store_writable=self.workshop.writable).add_routes(app)
         FleetRoutes(self.fleet, self.processes, self.settings).add_routes(app)
@@ -212,6 +215,7 @@ class Orchestrator:
                 tasks.create_task(self.pusher.run(), name="access pusher"),
                 tasks.create_task(self.limiter.run(), name="limits"),
                 tasks.create_task(self.trail.run(), name="audit"),
+                tasks.create_task(self.rotation.run(), name="secret keys"),
                 tasks.create_task(self.webhooks.relay.run(), name="relay"),
                 tasks.create_task(self.webhooks.keeper.run(), name="keeper"),
             ]

@@ -92,6 +92,26 @@ def revoke(call: Call, key_id: str) -> None:
         call.screen.done(tr("{key_id} revoked", key_id=key_id))
 
 
+@verb("rotate-secret", examples=("zapvisor key rotate-secret",))
+def rotate_secret(call: Call) -> None:
+    """Encrypt every secret in the database with a new key.
+
+    Where ZAPVISOR_SECRET_KEY is set, the first key in it is used: put a new one in front and restart before.
+    """
+    from ecosystem.contract.access import RotatedSecretKey
+
+    answer = call.client.post("/secret-key/rotate")
+    if call.json:
+        call.screen.data(answer.body)
+        return
+    done = answer.decode(RotatedSecretKey)
+    call.screen.done(tr("{count} secrets encrypted anew", count=done.resealed))
+    if done.source == "setting":
+        call.screen.note(
+            tr("the keys behind the first can be taken out of {setting} now", setting="ZAPVISOR_SECRET_KEY")
+        )
+
+
 @verb("whoami", examples=("ZAPVISOR_KEY=zpv_... zapvisor key whoami",))
 def whoami(call: Call) -> None:
     """Show what the present key is and may do."""
@@ -120,4 +140,4 @@ def _show(call: Call, answer: Answer) -> None:
         )
 
 
-key = noun("key", "API keys: list, create, rotate, revoke.", (list_, create, rotate, revoke, whoami))
+key = noun("key", "API keys: list, create, rotate, revoke.", (list_, create, rotate, revoke, rotate_secret, whoami))

@@ -120,6 +120,14 @@ class Identity(msgspec.Struct, frozen=True):
     expires_at: datetime | None
 
 
+class RotatedSecretKey(msgspec.Struct, frozen=True):
+    """Answer of `POST /secret-key/rotate`. `source`: `file`, or `setting` (then the keys behind the first can be removed there)."""
+
+    source: str
+    resealed: int
+    """Secrets that were encrypted anew."""
+
+
 class AuditEntry(msgspec.Struct, frozen=True):
     """One line of the audit log. `result`: `ok`, or the code of the error; `actor_id` is a key's id, never the key."""
 

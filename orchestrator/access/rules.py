@@ -135,6 +135,7 @@ RULES: Final[dict[str, Rule]] = {
     "POST /keys": ADMIN_ONLY,
     "DELETE /keys/{key_id}": ADMIN_ONLY,
     "POST /keys/{key_id}/rotate": ADMIN_ONLY,
+    "POST /secret-key/rotate": ADMIN_ONLY,
     "GET /audit": ADMIN_ONLY,
     "GET /openapi.json": _ANYBODY,
     "GET /docs": _ANYBODY,

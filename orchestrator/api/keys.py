@@ -16,6 +16,7 @@ from orchestrator.api.sessions import PREFIXES, session_in
 
 if TYPE_CHECKING:
     from orchestrator.access.keyring import Keyring
+    from orchestrator.access.rotation import SecretKeyRotation
     from orchestrator.sessions.keys import KeyService
 
 _NO_STORE: Final = {"Cache-Control": "no-store"}
@@ -24,9 +25,10 @@ _NO_STORE: Final = {"Cache-Control": "no-store"}
 class KeyRoutes:
     """The handlers of one orchestrator."""
 
-    def __init__(self, keys: KeyService, keyring: Keyring) -> None:
+    def __init__(self, keys: KeyService, keyring: Keyring, rotation: SecretKeyRotation) -> None:
         self._keys = keys
         self._keyring = keyring
+        self._rotation = rotation
 
     def add_routes(self, app: web.Application) -> None:
         app.add_routes(
@@ -36,6 +38,7 @@ class KeyRoutes:
                 web.post("/keys", self.issue),
                 web.delete("/keys/{key_id}", self.revoke),
                 web.post("/keys/{key_id}/rotate", self.rotate),
+                web.post("/secret-key/rotate", self.rotate_secret_key),
             ]
         )
         for prefix in PREFIXES:
@@ -91,3 +94,8 @@ class KeyRoutes:
             request.match_info["key_id"], overlap_s=body.overlap_s, by=caller_of(request).key_id
         )
         return json_response(issued, status=201, headers=_NO_STORE)
+
+    async def rotate_secret_key(self, request: web.Request) -> web.StreamResponse:
+        """Every stored secret under a new key."""
+        read_query(request, NoQuery)
+        return json_response(await self._rotation.rotate())

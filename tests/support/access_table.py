@@ -57,6 +57,7 @@ def _below(prefix: str, routes: dict[str, Needs]) -> dict[str, Needs]:
 CONTROL_API: Final[dict[str, Needs]] = {
     "GET /": OPEN, "GET /health": OPEN, "GET /ready": OPEN, "GET /login": OPEN, "POST /login": OPEN, "POST /logout": OPEN,
     "GET /whoami": ANY, "GET /status": every("read"), "GET /programs/{name}/logs": ADMIN, "GET /audit": ADMIN,
+    "POST /secret-key/rotate": ADMIN,
     "GET /keys": ADMIN, "POST /keys": ADMIN, "DELETE /keys/{key_id}": ADMIN, "POST /keys/{key_id}/rotate": ADMIN,
     "POST /sessions": every("control"), "POST /api/sessions": every("control"),
     "GET /sessions": Needs("anybody", "read"), "GET /api/sessions": Needs("anybody", "read"),

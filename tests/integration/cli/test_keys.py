@@ -54,6 +54,15 @@ def test_rotate_and_revoke(api: ApiStandIn, zap: Zap) -> None:
     assert zap("key", "revoke", ID).out == f"{ID} revoked\n"
 
 
+def test_rotating_the_secret_key(api: ApiStandIn, zap: Zap) -> None:
+    api.on("POST /secret-key/rotate", Reply(200, {"source": "file", "resealed": 3}))
+    told = zap("key", "rotate-secret")
+    assert (told.code, "3 secrets" in told.out + told.err, "ZAPVISOR_SECRET_KEY" in told.err) == (0, True, False)
+    api.on("POST /secret-key/rotate", Reply(200, {"source": "setting", "resealed": 0}))
+    assert "ZAPVISOR_SECRET_KEY" in zap("key", "rotate-secret").err
+    assert zap("key", "rotate-secret", "--json").out.strip().startswith("{")
+
+
 def test_whoami(api: ApiStandIn, zap: Zap) -> None:
     identity = {
         "kind": "session",

@@ -58,6 +58,7 @@ ACCESS_EXAMPLES: Final[tuple[msgspec.Struct, ...]] = (
     access.ApiKeyList(keys=[_VIEW]),
     access.Identity(kind="session", key_id=_ULID, name="crm", session_id="alpha", scopes=_SCOPES, expires_at=_AT),
     _ENTRY,
+    access.RotatedSecretKey(source="file", resealed=3),
     access.AuditPage(entries=[_ENTRY], next_before=7),
     routescopes.WorkerRoute(pattern="/chat/{}/messages", scope=access.Scope.READ),
 )
