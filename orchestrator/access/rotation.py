@@ -2,7 +2,7 @@
 
 The new key is put in front of the others in `secret.key` before anything is encrypted with it; then every secret is encrypted
 anew in one transaction; the former keys go from the file once every process has had time to learn of the new one, after one more
-look for what may have been written with them meanwhile. Whatever is interrupted is finished by `run`, here or after the next start.
+look for what may have been written with them meanwhile. Whatever is interrupted `run` finishes, here or after the next start.
 
 Keys in the setting are the operator's: what is not under the first one is encrypted anew, and the file is left alone.
 """
