@@ -120,6 +120,7 @@ SECTIONS: Final = (
         (
             Entry("context", "cli.commands.contexts:context", "Servers saved under a name, and which one is meant."),
             Entry("api", "cli.commands.api:api", "Call a route of the API and print its answer."),
+            Entry("schema", "cli.commands.schema:schema", "Show the JSON Schema of what a command prints with --json."),
             Entry("completion", "cli.commands.completion:completion", "Print the completion script for a shell."),
             Entry(
                 "session",

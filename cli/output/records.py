@@ -46,10 +46,15 @@ def as_table(rows: list[dict[str, Any]]) -> tuple[list[Column], list[tuple[str, 
 
 
 def title(name: str) -> str:
-    """A field's name as a heading, without its unit."""
+    """A field's name as a heading, in the language of the reader."""
+    return tr(heading(name))
+
+
+def heading(name: str) -> str:
+    """A field's name as a heading in English, without its unit."""
     for unit in ("_bytes", "_s"):
         name = name.removesuffix(unit)
-    return tr(name.replace("_", " ").upper())
+    return name.replace("_", " ").upper()
 
 
 def cell(name: str, value: object) -> str:

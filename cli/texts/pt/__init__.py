@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from cli.texts.pt import menu, messages
+from cli.texts.pt import click_texts, headings, help, menu, messages  # noqa: A004 -- named after what it holds
 
-TEXTS: Final[dict[str, str]] = {**messages.TEXTS, **menu.TEXTS}
+TEXTS: Final[dict[str, str]] = {
+    **headings.TEXTS,
+    **click_texts.TEXTS,
+    **help.TEXTS,
+    **messages.TEXTS,
+    **menu.TEXTS,
+}

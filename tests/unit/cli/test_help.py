@@ -3,27 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
 
 import click
 import pytest
 
 from cli.context import Verb, is_common
 from cli.root import ALIASES, ENTRIES, main, zapvisor
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-
-def walk(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
-    ctx = click.Context(group, info_name="zapvisor")
-    for name in group.list_commands(ctx):
-        command = group.get_command(ctx, name)
-        assert command is not None, name
-        yield (*path, name), command
-        if isinstance(command, click.Group):
-            yield from walk(command, (*path, name))
-
+from tests.unit.cli.tree import walk
 
 TREE = dict(walk(zapvisor))
 COMMON = ("json", "quiet", "lang", "context", "url", "key", "home")
