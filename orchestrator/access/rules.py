@@ -97,7 +97,7 @@ def _device(scope: Scope) -> Rule:
 
 
 _DEVICES: Final[dict[str, Rule]] = {
-    "GET /devices": _FLEET_READ,
+    "GET /devices": Rule(Reach.ANYBODY, Scope.READ),
     "POST /devices": _FLEET_CONTROL,
     "GET /devices/{device_id}": _device(Scope.READ),
     "DELETE /devices/{device_id}": _device(Scope.DELETE),
@@ -110,12 +110,13 @@ _DEVICES: Final[dict[str, Rule]] = {
     "PATCH /devices/{device_id}/webhook": _FLEET_SETTINGS,
     "POST /device/login": _FLEET_CONTROL,
     "POST /device/logout": _FLEET_CONTROL,
-    "GET /device/list": _FLEET_READ,
-    "GET /app/devices": _FLEET_READ,
+    "GET /device/list": Rule(Reach.ANYBODY, Scope.READ),
+    "GET /app/devices": Rule(Reach.ANYBODY, Scope.READ),
     "GET /app/info": Rule(Reach.ANYBODY, Scope.READ),
-    "GET /ws": _FLEET_READ,
+    "GET /ws": Rule(Reach.ANYBODY, Scope.READ),
 }
-"""GoWA's device routes. A session's key has to name its session by id: an account's number proves nothing here."""
+"""GoWA's device routes. A session's key has to name its session by id: an account's number proves nothing here. Lists show it
+its own session alone."""
 
 RULES: Final[dict[str, Rule]] = {
     "GET /": _OPEN,

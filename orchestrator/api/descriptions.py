@@ -120,9 +120,7 @@ ACCESS: Final[dict[str, Described]] = {
     "POST /keys/{key_id}/rotate": Described(
         "A new key in the place of another", {201: access.IssuedKey}, body=access.RotateKey
     ),
-    "POST /secret-key/rotate": Described(
-        "Encrypt every stored secret with a new key", {200: access.RotatedSecretKey}
-    ),
+    "POST /secret-key/rotate": Described("Encrypt every stored secret with a new key", {200: access.RotatedSecretKey}),
     "GET /audit": Described("Who did what, newest first", {200: access.AuditPage}, audit.AuditQuery),
     "GET /login": Described("The page to sign in at", {200: str}, media=(HTML,)),
     "POST /login": Described("Sign in with a key", {200: signin.SignInAnswer}, body=signin.SignIn),

@@ -18,6 +18,7 @@ from ecosystem.contract.ids import parse_phone
 from ecosystem.contract.session import CreateSession, DesiredState, SessionState
 from ecosystem.contract.worker import app_info
 from ecosystem.web import json_response, read_body, read_query
+from orchestrator.access.guard import caller_of
 from orchestrator.api.version import VERSION
 from orchestrator.registry.rows import Filter
 from orchestrator.sessions.names import FIELD, IN_BODY, Name, agree, names_outside_body
@@ -177,18 +178,19 @@ class DeviceRoutes:
 
     # --- lists
 
-    async def page(self, _: web.Request) -> web.StreamResponse:
-        """Every session."""
-        return success("List devices", [device_of(view) for view in await self._all(Filter())])
+    async def page(self, request: web.Request) -> web.StreamResponse:
+        """Every session; for a session's key, that one."""
+        wanted = Filter(session_id=caller_of(request).session_id)
+        return success("List devices", [device_of(view) for view in await self._all(wanted)])
 
-    async def active(self, _: web.Request) -> web.StreamResponse:
-        """The sessions that are wanted running."""
-        views = await self._all(Filter(desired=DesiredState.RUNNING))
-        return success("List devices", [device_of(view) for view in views])
+    async def active(self, request: web.Request) -> web.StreamResponse:
+        """The same of those that are wanted running."""
+        wanted = Filter(session_id=caller_of(request).session_id, desired=DesiredState.RUNNING)
+        return success("List devices", [device_of(view) for view in await self._all(wanted)])
 
-    async def every(self, _: web.Request) -> web.StreamResponse:
-        """Every session, in the words of the single-device API."""
-        return success("Fetch device success", await device_names(self._sessions))
+    async def every(self, request: web.Request) -> web.StreamResponse:
+        """Every session (for a session's key, that one), in the words of the single-device API."""
+        return success("Fetch device success", await device_names(self._sessions, caller_of(request).session_id))
 
     # --- one device
 
@@ -346,9 +348,9 @@ def device_of(view: SessionView) -> Device:
     )
 
 
-async def device_names(sessions: SessionOrchestrator) -> list[DeviceName]:
-    """Every session as `GET /app/devices` shows it. Raises RegistryDown."""
-    page = await sessions.page(Listing(sort="created_at", limit=EVERY))
+async def device_names(sessions: SessionOrchestrator, only: str | None) -> list[DeviceName]:
+    """Every session, or `only` that one, as `GET /app/devices` shows it. Raises RegistryDown."""
+    page = await sessions.page(Listing(filter=Filter(session_id=only), sort="created_at", limit=EVERY))
     return [DeviceName(view.push_name or "", view.session_id, view.jid or "") for view in page.sessions]
 
 

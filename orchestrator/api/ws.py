@@ -14,7 +14,7 @@ import msgspec
 from aiohttp import WSCloseCode, WSMsgType, web
 from multidict import CIMultiDict
 
-from ecosystem.contract.errors import DomainError, WebSocketRequired
+from ecosystem.contract.errors import DomainError, SessionForbidden, SessionNotFound, WebSocketRequired
 from ecosystem.contract.session import Reason
 from ecosystem.web import invalid
 from orchestrator.access.guard import caller_of
@@ -100,7 +100,13 @@ class SocketRoutes:
         if not _upgrades(request):
             raise WebSocketRequired
         caller = caller_of(request)
-        row = await agree(names_outside_body(request.headers, request.query), self._names)
+        try:
+            row = await agree(names_outside_body(request.headers, request.query), self._names)
+        except SessionNotFound:
+            if caller.session_id is None:
+                raise
+            # Whether another session exists is nothing a session's key is told.
+            raise SessionForbidden(hint="use a key of that session, or the admin key") from None
         if row is not None:
             caller.require_session(row.session_id)
         only = caller.session_id if row is None else row.session_id
@@ -164,7 +170,7 @@ class SocketRoutes:
         return None
 
     async def _devices(self, only: str | None) -> list[Any]:
-        return [device for device in await device_names(self._sessions) if only in (None, device.device)]
+        return list(await device_names(self._sessions, only))
 
     async def _say_goodbye(self, _: web.Application) -> None:
         sockets = list(self._open)

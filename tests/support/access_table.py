@@ -63,9 +63,9 @@ CONTROL_API: Final[dict[str, Needs]] = {
     "GET /sessions": Needs("anybody", "read"), "GET /api/sessions": Needs("anybody", "read"),
     **_below("/sessions/{session}", SESSION_ROUTES), **_below("/api/sessions/{session}", SESSION_ROUTES),
     **_below("/webhooks", WEBHOOK_ROUTES), **_below("/api/webhooks", WEBHOOK_ROUTES),
-    "GET /devices": every("read"), "POST /devices": every("control"), **_below("/devices/{device_id}", DEVICE_ROUTES),
-    "POST /device/login": every("control"), "POST /device/logout": every("control"), "GET /device/list": every("read"),
-    "GET /app/devices": every("read"), "GET /app/info": Needs("anybody", "read"), "GET /ws": every("read"),
+    "GET /devices": Needs("anybody", "read"), "POST /devices": every("control"), **_below("/devices/{device_id}", DEVICE_ROUTES),
+    "POST /device/login": every("control"), "POST /device/logout": every("control"), "GET /device/list": Needs("anybody", "read"),
+    "GET /app/devices": Needs("anybody", "read"), "GET /app/info": Needs("anybody", "read"), "GET /ws": Needs("anybody", "read"),
     "GET /openapi.json": ANY, "GET /docs": ANY, "GET /docs/{tail}": ANY,
 }  # fmt: skip
 """By method and pattern."""

@@ -103,6 +103,31 @@ async def test_one_session_only(zap: Orchestrated, stream: Stream) -> None:
             assert [device["device"] for device in (await hear(link))["result"]] == ["beta"]
 
 
+async def test_a_session_s_key_hears_of_its_own_session(zap: Orchestrated, stream: Stream) -> None:
+    await asyncio.gather(zap.create("alpha"), zap.create("beta"))
+    made = await zap.http("POST", "/keys", {"name": "k", "session_id": "beta", "scopes": ["read"]})
+    key = made.body["api_key"]
+    own = {"Authorization": f"Bearer {key}"}
+    for target in ("/ws", "/ws?device_id=beta"):
+        async with zap.client.ws_connect(zap.url + target, headers=own) as link:
+            await stream.pair("alpha")
+            await stream.pair("beta")
+            assert (await hear(link))["result"]["device_id"] == "beta"
+            await link.send_json({"code": "FETCH_DEVICES"})
+            assert [device["device"] for device in (await hear(link))["result"]] == ["beta"]
+    for other in ("alpha", "nobody"):
+        with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
+            await zap.client.ws_connect(f"{zap.url}/ws?device_id={other}", headers=own)
+        assert caught.value.status == 403
+    foreign = {**own, "Origin": "https://evil.example"}
+    with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
+        await zap.client.ws_connect(f"{zap.url}/ws", headers=foreign)
+    assert caught.value.status == 403
+    for path, member in (("/devices", "id"), ("/device/list", "id"), ("/app/devices", "device")):
+        listed = (await zap.http("GET", path, key=key)).body["results"]
+        assert [one[member] for one in listed] == ["beta"], path
+
+
 async def test_several_listeners_come_and_go(zap: Orchestrated, stream: Stream) -> None:
     for _ in range(3):
         async with (
