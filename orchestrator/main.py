@@ -22,7 +22,7 @@ from ecosystem.serving import Bounds, Runner
 from ecosystem.supervisord.client import DEFAULT_TIMEOUT_S, SupervisordClient
 from orchestrator.access.browser import BrowserSessions
 from orchestrator.access.cors import Cors
-from orchestrator.access.guard import Guard, Rates
+from orchestrator.access.guard import Guard
 from orchestrator.access.keyring import Keyring
 from orchestrator.access.limits import Limiter
 from orchestrator.access.remote import Whereabouts, parse_networks, parse_origins
@@ -270,12 +270,7 @@ def make_guard(settings: Settings, keyring: Keyring, limiter: Limiter, trail: Tr
         trail,
         Whereabouts(parse_networks(settings.trusted_proxies, field="TRUSTED_PROXIES"), public_url=settings.public_url),
         browser=browser,
-        rates=Rates(
-            key_requests=settings.rate_limit_key_requests,
-            key_sends=settings.rate_limit_key_sends,
-            session_requests=settings.rate_limit_session_requests,
-            session_sends=settings.rate_limit_session_sends,
-        ),
+        rates=settings.rates,
         origins=parse_origins(settings.cors_origins, field="CORS_ORIGINS"),
     )
 

@@ -44,6 +44,15 @@ class KeyGrant(msgspec.Struct, frozen=True):
         return f"<KeyGrant {self.key_id}>"
 
 
+class Rates(msgspec.Struct, frozen=True):
+    """How many a minute; 0: no limit. The admin key has no limits of its own, its sessions have."""
+
+    key_requests: int = 0
+    key_sends: int = 0
+    session_requests: int = 0
+    session_sends: int = 0
+
+
 class AccessUpdate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Body of a worker's `PUT /access`: every key of its session. A lower `revision` than the present one changes nothing."""
 

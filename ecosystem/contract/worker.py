@@ -23,6 +23,8 @@ class MediaLimits(msgspec.Struct, frozen=True):
     url_timeout_s: float = 60.0
     allow_private_urls: bool = True
     """Whether a URL may lead to an address that is not one of the internet at large."""
+    private_for_sessions: bool = False
+    """Whether it may where a session's key gave it, not only the admin's."""
 
 
 def app_info(version: str, limits: MediaLimits) -> dict[str, Any]:

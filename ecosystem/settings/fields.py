@@ -7,6 +7,7 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
+from ecosystem.contract.access import Rates
 from ecosystem.contract.worker import MediaLimits
 from ecosystem.home import Home
 
@@ -148,6 +149,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """How long a request waits for a session that is being started, reloaded or loaded, before it is answered 503."""
     body_limit_bytes: Annotated[int, msgspec.Meta(ge=1024)] = 1 << 20
     """Largest body of the control API; bodies for workers are streamed and limited there."""
+    media_private_for_sessions: bool = False
+    """Whether a session's key may have media fetched from private addresses too; the admin key always may."""
     connections_max: Annotated[int, msgspec.Meta(ge=8, le=1_000_000)] = 2000
     """Connections the gateway holds at once, at most a third of its open files. Beyond it those without a request go first."""
     worker_timeout_s: Positive = 90
@@ -249,6 +252,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             sticker_max_bytes=self.sticker_max_bytes,
             download_max_bytes=self.download_max_bytes,
             url_timeout_s=self.media_url_timeout_s,
+            private_for_sessions=self.media_private_for_sessions,
         )
 
     @property

@@ -12,9 +12,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
-import msgspec
 from aiohttp import web
 
+from ecosystem.buckets import Limit, Verdict
 from ecosystem.contract.access import Scope
 from ecosystem.contract.errors import (
     ApiKeyMissing,
@@ -30,13 +30,14 @@ from ecosystem.contract.routescopes import worker_route
 from ecosystem.web import KEY_KIND, request_id, route_of
 from orchestrator.access.browser import COOKIE, CSRF_HEADER, SAFE_METHODS, check_origin
 from orchestrator.access.caller import Caller, Kind
-from orchestrator.access.limits import Limit, Verdict
 from orchestrator.access.rules import Reach, Rule, rule_of
 from orchestrator.access.secret import Presented, presented
 from orchestrator.registry.audit import Line
 
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler, Middleware
+
+    from ecosystem.contract.access import Rates
 
     from orchestrator.access.browser import BrowserSessions
     from orchestrator.access.keyring import Keyring
@@ -54,15 +55,6 @@ _VERDICT: Final = web.RequestKey("verdict", Verdict)
 _ENTERED: Final = web.RequestKey("entered", str)
 _ACTION: Final = web.RequestKey("action", str)
 _LOG: Final = logging.getLogger(__name__)
-
-
-class Rates(msgspec.Struct, frozen=True):
-    """How many a minute; 0: no limit. The admin key has no limits of its own, its sessions have."""
-
-    key_requests: int = 0
-    key_sends: int = 0
-    session_requests: int = 0
-    session_sends: int = 0
 
 
 class Guard:

@@ -66,6 +66,7 @@ class Workshop:
             push_key_hash=self._push_hash,
             access_revision=revision,
             access_keys=grants,
+            rates=settings.rates,
             heartbeat_interval_s=settings.heartbeat_interval_s,
             heartbeat_ttl_s=settings.heartbeat_ttl_s,
             pairing_timeout_s=settings.qr_code_timeout_s,

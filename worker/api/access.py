@@ -10,12 +10,22 @@ import binascii
 import hashlib
 import hmac
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
+from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from ecosystem.contract.access import AccessUpdate, KeyGrant
-from ecosystem.contract.errors import ApiKeyExpired, ApiKeyMissing, ApiKeyUnknown, ScopeMissing
+from ecosystem.buckets import Buckets, Limit, Verdict
+from ecosystem.contract.access import AccessUpdate, KeyGrant, Rates, Scope
+from ecosystem.contract.errors import (
+    ApiKeyExpired,
+    ApiKeyMissing,
+    ApiKeyUnknown,
+    ForeignOrigin,
+    RateLimited,
+    ScopeMissing,
+    SendRate,
+)
 from ecosystem.contract.routescopes import worker_route
 from ecosystem.web import KEY_KIND, KEY_KIND_HEADER, read_body
 from worker.api.edge import Routes, success
@@ -28,6 +38,17 @@ if TYPE_CHECKING:
 OPEN_PATHS: Final = frozenset({"/health"})
 """Answered without a key: they tell nothing a port scan would not."""
 UPDATE_PATH: Final = "/access"
+_SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+_VERDICT: Final = web.RequestKey("verdict", Verdict)
+
+
+class Admitted(NamedTuple):
+    """What sort of key a request came with; `key_id` None: the admin's, or the gateway's."""
+
+    kind: str
+    key_id: str | None = None
 
 
 class Access:
@@ -40,17 +61,24 @@ class Access:
         push: str | None = None,
         revision: int = 0,
         grants: tuple[KeyGrant, ...] = (),
+        rates: Rates | None = None,
     ) -> None:
         self._masters = tuple(text.lower().encode() for text in masters)
         self._push = (push or "").lower().encode()
         self.revision = revision
         self._grants = grants
+        self.rates = rates or Rates()
+        self.buckets = Buckets()
 
     @classmethod
     def of(cls, spec: WorkerSpec) -> Access:
         """As the specification has it."""
         return cls(
-            spec.access_key_hashes, push=spec.push_key_hash, revision=spec.access_revision, grants=spec.access_keys
+            spec.access_key_hashes,
+            push=spec.push_key_hash,
+            revision=spec.access_revision,
+            grants=spec.access_keys,
+            rates=spec.rates,
         )
 
     def __repr__(self) -> str:
@@ -63,8 +91,8 @@ class Access:
         self.revision, self._grants = update.revision, update.keys
         return True
 
-    def admit(self, method: str, raw_path: str, key: bytes) -> str:
-        """What sort of key it is. Raises ApiKeyMissing, ApiKeyUnknown, ApiKeyExpired, ScopeMissing."""
+    def admit(self, method: str, raw_path: str, key: bytes) -> Admitted:
+        """Whose key it is. Raises ApiKeyMissing, ApiKeyUnknown, ApiKeyExpired, ScopeMissing."""
         if not key:
             raise ApiKeyMissing
         digest = hashlib.sha256(key).hexdigest().encode()
@@ -74,16 +102,41 @@ class Access:
         found = [grant for grant in self._grants if hmac.compare_digest(digest, grant.hash.lower().encode())]
         if raw_path == UPDATE_PATH:
             if is_push:
-                return "gateway"
+                return Admitted("gateway")
             if is_master or found:
                 raise ScopeMissing("only the gateway itself may change the keys")
             raise ApiKeyUnknown
         if is_master:
-            return "admin"
+            return Admitted("admin")
         if not found:
             raise ApiKeyUnknown
         _check(found[0], method, raw_path)
-        return "session"
+        return Admitted("session", found[0].key_id)
+
+    def limit(self, who: Admitted, *, sends: bool, carried: bool) -> Verdict | None:
+        """Counts a request; None: there is no limit. Raises RateLimited, SendRate.
+
+        `carried`: the gateway brought it, and has judged it already. It counts, so that both ways share one allowance here.
+        """
+        rates = self.rates
+        everything = [Limit("session", rates.session_requests)]
+        sent = [Limit("sends", rates.session_sends)] if sends else []
+        if carried:
+            for limit in (*everything, *sent):
+                self.buckets.count(limit)
+            return None
+        if who.key_id is not None:
+            everything.append(Limit(f"key:{who.key_id}", rates.key_requests))
+            if sends:
+                sent.append(Limit(f"key-sends:{who.key_id}", rates.key_sends))
+        verdicts = []
+        for limits, error in ((everything, RateLimited), (sent, SendRate)):
+            verdict = self.buckets.take(limits)
+            if verdict is not None:
+                if verdict.retry_after_s > 0:
+                    raise error(retry_after_s=verdict.retry_after_s)
+                verdicts.append(verdict)
+        return min(verdicts, key=lambda each: each.remaining, default=None)
 
 
 def _check(grant: KeyGrant, method: str, raw_path: str) -> None:
@@ -100,17 +153,47 @@ ACCESS: Final = web.AppKey("access", Access)
 
 
 def guard(access: Access) -> Middleware:
-    """Admits requests whose key may make them."""
+    """Admits requests whose key may make them, and not too often."""
 
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if request.path not in OPEN_PATHS:
-            kind = access.admit(request.method, _routed_path(request), presented_key(request))
-            # Of a request the gateway carries its word counts: by its own key alone each one would be the admin's.
-            request[KEY_KIND] = request.headers.get(KEY_KIND_HEADER, kind) if kind == "admin" else kind
+        if request.path in OPEN_PATHS:
+            return await handler(request)
+        path = _routed_path(request)
+        who = access.admit(request.method, path, presented_key(request))
+        # Of a request the gateway carries its word counts: by its own key alone each one would be the admin's.
+        told = request.headers.get(KEY_KIND_HEADER) if who.kind == "admin" else None
+        request[KEY_KIND] = told or who.kind
+        _check_origin(request)
+        if path != UPDATE_PATH:
+            route = worker_route(request.method, path)
+            sends = route is not None and route.scope is Scope.SEND
+            verdict = access.limit(who, sends=sends, carried=told is not None)
+            if verdict is not None:
+                request[_VERDICT] = verdict
         return await handler(request)
 
     return check
+
+
+async def rate_headers(request: web.Request, response: web.StreamResponse) -> None:
+    """The headers of the limits, as the gateway has them."""
+    verdict = request.get(_VERDICT)
+    if verdict is not None:
+        response.headers.update(verdict.headers())
+
+
+def _check_origin(request: web.Request) -> None:
+    """A browser adds basic authentication by itself, to requests of foreign pages too. Raises ForeignOrigin."""
+    if request.method in _SAFE_METHODS or not request.headers.get("Authorization", "").lower().startswith("basic "):
+        return
+    origin = request.headers.get("Origin")
+    if origin is None:
+        foreign = request.headers.get("Sec-Fetch-Site", "none") not in ("same-origin", "none")
+    else:
+        foreign = urlsplit(origin).netloc.lower() != request.host.lower()
+    if foreign:
+        raise ForeignOrigin
 
 
 def may_reach_inside(request: web.Request) -> bool:

@@ -195,7 +195,8 @@ async def _fetched(request: web.Request, url: str, folder: Path, source: Source)
 
 
 def _may_reach_inside(request: web.Request) -> bool:
-    return request.app[LIMITS].allow_private_urls and may_reach_inside(request)
+    limits = request.app[LIMITS]
+    return limits.allow_private_urls and (limits.private_for_sessions or may_reach_inside(request))
 
 
 def _one_of(job: Job, allowed: tuple[FileType, ...]) -> FileType:

@@ -30,7 +30,7 @@ from worker.api import (
 )
 from worker.api import access as access_routes
 from worker.api import app as app_routes
-from worker.api.access import ACCESS, Access, guard
+from worker.api.access import ACCESS, Access, guard, rate_headers
 from worker.ending import WorkerEnd
 from worker.media.files import MediaFolder
 from worker.media.scratch import Scratch
@@ -98,6 +98,7 @@ def build(
         app.middlewares.append(metered(meter))
     install(app, render=edge.failure)
     app.middlewares.append(guard(access))
+    app.on_response_prepare.append(rate_headers)
     app[ACCESS] = access
     app[edge.SESSION], app[edge.STORE], app[edge.SNAPSHOT] = session, store, snapshot
     app[outbound.SENDING] = Sending(session, store)

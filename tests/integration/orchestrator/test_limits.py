@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.access.limits import Limit, Limiter
+from ecosystem.buckets import Limit
+from orchestrator.access.limits import Limiter
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -11,13 +12,13 @@ import msgspec
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
-from ecosystem.contract.access import ALL_SCOPES, AccessUpdate, KeyGrant, Scope
+from ecosystem.contract.access import ALL_SCOPES, AccessUpdate, KeyGrant, Rates, Scope
 from tests.support.access_table import WORKER_API
 from tests.support.worker_process import KEY, KEY_HASH
 from tests.unit.worker.conftest import ScriptedRedis, Stage
 from tests.unit.worker.test_heartbeat import beat
 from worker.api import server
-from worker.api.access import Access
+from worker.api.access import ACCESS, Access
 from worker.store.session_store import SessionStore
 
 if TYPE_CHECKING:
@@ -124,6 +125,63 @@ async def test_a_bad_update_changes_nothing_and_names_the_field(client: Client) 
         async with client.put("/access", data=body, headers={"X-API-Key": PUSH_KEY}) as answer:
             assert answer.status == 400, body
     assert (await ask(client, "GET", "/chats", "key that may read"))[0] == 200
+
+
+async def headers_of(client: Client, method: str, path: str, key: str, **more: str) -> tuple[int, str, dict[str, str]]:
+    async with client.request(method, path, headers={"X-API-Key": key, **more}) as answer:
+        return answer.status, (await answer.json()).get("code", ""), dict(answer.headers)
+
+
+async def test_a_port_has_limits_of_its_own(client: Client) -> None:
+    access = client.server.app[ACCESS]  # type: ignore[attr-defined]
+    access.rates = Rates(key_requests=3, key_sends=1, session_requests=100, session_sends=100)
+    for left in (2, 1, 0):
+        status, _, headers = await headers_of(client, "GET", "/chats", "key that may read")
+        assert (status, headers["RateLimit-Remaining"], headers["RateLimit-Limit"]) == (200, str(left), "3")
+    status, code, headers = await headers_of(client, "GET", "/chats", "key that may read")
+    assert (status, code) == (429, "rate_limited")
+    assert int(headers["Retry-After"]) >= 1
+    assert (await headers_of(client, "GET", "/user/info", "key that may send"))[0] == 403, "a refusal costs nothing"
+    # Another key has its own allowance, and sends are counted apart.
+    for wanted in ("invalid_phone", "send_rate"):
+        status, code, _ = await headers_of(client, "POST", "/send/presence?surprise", "key that may send")
+        assert (code == "send_rate") == (wanted == "send_rate"), code
+    assert (await headers_of(client, "GET", "/chats", KEY))[0] == 200, "the admin has none of its own"
+
+
+async def test_both_ways_share_what_a_session_may(client: Client) -> None:
+    access = client.server.app[ACCESS]  # type: ignore[attr-defined]
+    access.rates = Rates(session_requests=5)
+    for _ in range(7):
+        # The gateway has judged these: they count, and are never refused a second time.
+        status, _, headers = await headers_of(client, "GET", "/chats", KEY, **{"X-Key-Kind": "session"})
+        assert (status, "RateLimit-Limit" in headers) == (200, False)
+    assert (await headers_of(client, "GET", "/chats", "key that may read"))[:2] == (429, "rate_limited")
+    assert (await headers_of(client, "GET", "/chats", KEY))[:2] == (429, "rate_limited")
+    assert (await ask(client, "GET", "/health", None))[0] in (200, 503), "probes are not counted"
+    body = msgspec.json.encode(AccessUpdate(revision=9, keys=GRANTS))
+    async with client.put("/access", data=body, headers={"X-API-Key": PUSH_KEY}) as answer:
+        assert answer.status == 200, "and neither is the gateway's own word"
+
+
+@pytest.mark.parametrize(
+    ("headers", "refused"),
+    [
+        ({"Origin": "https://evil.example"}, True),
+        ({"Origin": "null"}, True),
+        ({"Sec-Fetch-Site": "cross-site"}, True),
+        ({"Sec-Fetch-Site": "same-origin"}, False),
+        ({}, False),
+    ],
+)
+async def test_a_foreign_page_does_nothing_with_a_browser_s_basic_authentication(
+    client: Client, headers: dict[str, str], refused: bool
+) -> None:
+    basic = "Basic " + base64.b64encode(f"admin:{KEY}".encode()).decode()
+    async with client.post("/send/presence", headers={"Authorization": basic, **headers}) as answer:
+        assert ((await answer.json())["code"] == "foreign_origin") is refused
+    async with client.post("/send/presence", headers={"X-API-Key": KEY, **headers}) as answer:
+        assert (await answer.json())["code"] != "foreign_origin", "a header of its own is no browser's doing"
 
 
 def test_without_a_push_key_nobody_changes_keys() -> None:

@@ -46,6 +46,7 @@ _ENTRY: Final = access.AuditEntry(
     count=3,
 )
 
+RATES: Final = access.Rates(key_requests=1, key_sends=2, session_requests=3, session_sends=4)
 ACCESS_EXAMPLES: Final[tuple[msgspec.Struct, ...]] = (
     GRANT,
     access.AccessUpdate(revision=4, keys=(GRANT,)),
@@ -58,6 +59,7 @@ ACCESS_EXAMPLES: Final[tuple[msgspec.Struct, ...]] = (
     access.ApiKeyList(keys=[_VIEW]),
     access.Identity(kind="session", key_id=_ULID, name="crm", session_id="alpha", scopes=_SCOPES, expires_at=_AT),
     _ENTRY,
+    RATES,
     access.RotatedSecretKey(source="file", resealed=3),
     access.AuditPage(entries=[_ENTRY], next_before=7),
     routescopes.WorkerRoute(pattern="/chat/{}/messages", scope=access.Scope.READ),

@@ -19,7 +19,7 @@ import msgspec
 import ecosystem.contract
 from ecosystem.contract import envelope, errors, events, happenings, heartbeat, outbox, session, worker
 from ecosystem.contract.eventbook import EXAMPLES as EVENT_EXAMPLES
-from tests.unit.ecosystem.contract.access_examples import ACCESS_EXAMPLES, GRANT
+from tests.unit.ecosystem.contract.access_examples import ACCESS_EXAMPLES, GRANT, RATES
 from tests.unit.ecosystem.contract.message_examples import LIMITS, MESSAGE_EXAMPLES
 from tests.unit.ecosystem.contract.operation_examples import operation_examples
 from tests.unit.ecosystem.contract.session_examples import SESSION_EXAMPLES
@@ -185,6 +185,7 @@ EXAMPLES: Final[tuple[msgspec.Struct, ...]] = (
         push_key_hash="60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752",
         access_revision=4,
         access_keys=(GRANT,),
+        rates=RATES,
     ),
     worker.WorkerProcess(
         session_id="alpha",

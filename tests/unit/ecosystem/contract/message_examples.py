@@ -20,6 +20,7 @@ _ADDRESSED: Final[dict[str, Any]] = {
 LIMITS: Final = worker.MediaLimits(
     image_max_bytes=1, video_max_bytes=2, audio_max_bytes=3, file_max_bytes=4, sticker_max_bytes=5,
     download_max_bytes=7, url_timeout_s=6.0, allow_private_urls=False,
+    private_for_sessions=True,
 )  # fmt: skip
 
 MESSAGE_EXAMPLES: Final[tuple[msgspec.Struct, ...]] = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.access.limits import WINDOW_S, Buckets, Limit
+from ecosystem.buckets import WINDOW_S, Buckets, Limit
 
 
 class Clock:
