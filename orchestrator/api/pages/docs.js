@@ -2,7 +2,29 @@
 "use strict";
 
 const METHODS = ["get", "post", "put", "patch", "delete"];
+const LEGACY = " (GoWA's paths)";
+// Groups in the order people need them; what is not listed comes after, by name.
+const ORDER = ["sessions", "app", "send", "message", "chats", "chat", "group", "user", "newsletter", "call",
+  "webhooks", "keys", "devices", "device", "instance"];
 let description;
+
+// --- what is remembered while the tab is open
+
+function remember(id) {
+  const input = document.getElementById(id);
+  input.value = sessionStorage.getItem(`docs-${id}`) || "";
+  input.addEventListener("input", () => sessionStorage.setItem(`docs-${id}`, input.value));
+}
+
+const THEMES = { Auto: "light dark", Light: "light", Dark: "dark" };
+
+function theme(name) {
+  document.documentElement.style.colorScheme = THEMES[name];
+  document.documentElement.dataset.theme = name;
+  document.getElementById("theme").textContent = name;
+  localStorage.setItem("docs-theme", name);
+}
+
 
 function make(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
@@ -85,6 +107,24 @@ function membersOf(schema) {
   return table;
 }
 
+// A form holds the same members as the JSON, and a file.
+function bodiesOf(contents) {
+  const parts = [];
+  const json = contents["application/json"];
+  for (const [media, content] of Object.entries(contents)) {
+    parts.push(make("h3", {}, "Body ", make("code", {}, media)));
+    if (json && content !== json) {
+      const files = Object.entries(resolve(content.schema).properties || {}).filter(([, one]) => one.format === "binary");
+      const table = make("table");
+      for (const [name, member] of files) table.append(row(name, false, member, "the file; its other fields are the members above"));
+      parts.push(table);
+    } else {
+      parts.push(membersOf(content.schema));
+    }
+  }
+  return parts;
+}
+
 function parametersOf(operation) {
   const table = make("table");
   for (const one of operation.parameters) {
@@ -110,10 +150,16 @@ function answersOf(operation) {
 }
 
 function trying(path, method, operation) {
-  const form = make("form");
+  const form = make("form", { class: "try" });
+  const fields = make("div", { class: "fields" });
+  form.append(fields);
   const inputs = operation.parameters.map((one) => {
-    const input = make("input", { placeholder: `${one.name} (${one.in})`, "aria-label": `${one.name} (${one.in})` });
-    form.append(input, " ");
+    const kind = resolve(one.schema);
+    const input = make("input", { autocomplete: "off", spellcheck: "false" });
+    if (one.required) input.required = true;
+    if (kind.default !== undefined && kind.default !== null) input.placeholder = String(kind.default);
+    if (one.in === "path" && one.name === "session") input.value = document.getElementById("session").value;
+    fields.append(make("label", {}, make("span", {}, one.name, make("small", {}, ` ${one.in}${one.required ? " *" : ""}`)), input));
     return [one, input];
   });
   const media = operation.requestBody ? Object.keys(operation.requestBody.content) : [];
@@ -127,11 +173,11 @@ function trying(path, method, operation) {
   if (media.includes("multipart/form-data")) {
     const parts = resolve(operation.requestBody.content["multipart/form-data"].schema).properties;
     const name = Object.keys(parts).find((part) => parts[part].format === "binary");
-    files = make("input", { type: "file", name, "aria-label": name });
-    form.append(files, " ");
+    files = make("input", { type: "file", name });
+    fields.append(make("label", {}, make("span", {}, name, make("small", {}, " file")), files));
   }
   const shown = make("div", { role: "status" });
-  form.append(make("button", {}, "Send"), shown);
+  form.append(make("button", { class: method }, `Send ${method.toUpperCase()}`), shown);
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     shown.replaceChildren(make("p", {}, "…"));
@@ -155,7 +201,9 @@ async function ask(path, method, inputs, body, files) {
     else headers[one.name] = input.value;
   }
   const key = document.getElementById("key").value;
+  const token = document.cookie.split("; ").find((pair) => pair.startsWith("zapvisor_csrf="));
   if (key) headers["X-API-Key"] = key;
+  else if (token) headers["X-CSRF-Token"] = decodeURIComponent(token.split("=")[1]);
   let sent;
   if (files && files.files.length) {
     sent = new FormData();
@@ -169,8 +217,13 @@ async function ask(path, method, inputs, body, files) {
   }
   const base = new URL(".", document.baseURI).href.replace(/\/$/, "");
   const asked = query.size ? `${target}?${query}` : target;
-  const answer = await fetch(base + asked, { method: method.toUpperCase(), headers, body: sent });
-  const head = make("p", {}, make("strong", {}, String(answer.status)), ` ${answer.headers.get("Content-Type") || ""}`);
+  const started = performance.now();
+  const answer = await fetch(base + asked, {
+    method: method.toUpperCase(), headers, body: sent, credentials: key ? "omit" : "same-origin",
+  });
+  const took = `${Math.round(performance.now() - started)} ms`;
+  const head = make("p", { class: answer.ok ? "good" : "bad" }, make("strong", {}, String(answer.status)),
+    ` ${answer.headers.get("Content-Type") || ""} ${took} `, make("code", {}, `${method.toUpperCase()} ${asked}`));
   if ((answer.headers.get("Content-Type") || "").startsWith("image/")) {
     const picture = make("img", { alt: "the answer" });
     picture.src = URL.createObjectURL(await answer.blob());
@@ -196,14 +249,22 @@ function show(path, method, operation) {
     const body = make("div", { class: "body" });
     if (operation.description) body.append(make("p", {}, ...prose(operation.description)));
     if (operation.parameters.length) body.append(make("h3", {}, "Parameters"), parametersOf(operation));
-    for (const [media, content] of Object.entries((operation.requestBody || {}).content || {})) {
-      body.append(make("h3", {}, `Body: ${media}`), membersOf(content.schema));
-    }
+    body.append(...bodiesOf((operation.requestBody || {}).content || {}));
     body.append(make("h3", {}, "Answers"), ...answersOf(operation), make("h3", {}, "Try it"), trying(path, method, operation));
     whole.append(body);
   });
   whole.dataset.text = `${method} ${path} ${operation.summary || ""}`.toLowerCase();
   return whole;
+}
+
+function place(name) {
+  const at = ORDER.indexOf(name.replace(LEGACY, ""));
+  return (name.endsWith(LEGACY) ? 1000 : 0) + (at < 0 ? 500 : at);
+}
+
+function heading(name) {
+  if (name.endsWith(LEGACY)) return "At GoWA's own paths";
+  return ORDER.indexOf(name) >= 0 && ORDER.indexOf(name) < ORDER.indexOf("webhooks") ? "A session" : "The fleet";
 }
 
 function render() {
@@ -217,24 +278,64 @@ function render() {
   document.getElementById("version").textContent = description.info.version;
   const intro = description.info.description.split("\n\n").map((text) => make("p", {}, ...prose(text.replaceAll("\n", " "))));
   routes.replaceChildren(make("div", { class: "intro" }, ...intro));
-  for (const [name, entries] of groups) {
+  const menu = document.getElementById("tags");
+  let above = "";
+  for (const [name, entries] of [...groups].sort(([a], [b]) => place(a) - place(b) || a.localeCompare(b))) {
     const id = `tag-${name.replace(/\W+/g, "-")}`;
-    routes.append(make("section", {}, make("h2", { id }, name), ...entries));
-    document.getElementById("tags").append(make("a", { href: `#${id}` }, name));
+    const short = name.replace(LEGACY, "");
+    if (heading(name) !== above) {
+      above = heading(name);
+      menu.append(make("h2", {}, above));
+    }
+    const title = name === short ? short : `${short}, at GoWA's own paths`;
+    routes.append(make("section", { "data-link": id }, make("h2", { id }, title), ...entries));
+    menu.append(make("a", { href: `#${id}`, id: `to-${id}` }, short, make("small", {}, String(entries.length))));
+  }
+  follow();
+}
+
+// Every word must be there: "send image" finds POST /api/{session}/send/image.
+function search() {
+  const words = document.getElementById("filter").value.toLowerCase().split(/\s+/).filter(Boolean);
+  let count = 0;
+  for (const section of document.querySelectorAll("#routes section")) {
+    let any = 0;
+    for (const entry of section.querySelectorAll("details")) {
+      entry.hidden = !words.every((word) => entry.dataset.text.includes(word));
+      any += entry.hidden ? 0 : 1;
+    }
+    section.hidden = !any;
+    document.getElementById(`to-${section.dataset.link}`).classList.toggle("none", !any);
+    count += any;
+  }
+  document.querySelector(".intro").hidden = words.length > 0;
+  document.getElementById("found").textContent = words.length ? `${count} found` : "";
+}
+
+// A link to a route opens it.
+function follow() {
+  const wanted = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  if (wanted && wanted.tagName === "DETAILS") {
+    wanted.open = true;
+    wanted.scrollIntoView();
   }
 }
 
-document.getElementById("filter").addEventListener("input", (event) => {
-  const wanted = event.target.value.toLowerCase();
-  for (const section of document.querySelectorAll("#routes section")) {
-    let any = false;
-    for (const entry of section.querySelectorAll("details")) {
-      entry.hidden = !entry.dataset.text.includes(wanted);
-      any ||= !entry.hidden;
-    }
-    section.hidden = !any;
+theme(localStorage.getItem("docs-theme") in THEMES ? localStorage.getItem("docs-theme") : "Auto");
+remember("session");
+document.getElementById("theme").addEventListener("click", () => {
+  const names = Object.keys(THEMES);
+  theme(names[(names.indexOf(document.documentElement.dataset.theme) + 1) % names.length]);
+});
+document.getElementById("with").addEventListener("submit", (event) => event.preventDefault());
+document.getElementById("filter").addEventListener("input", search);
+document.addEventListener("keydown", (event) => {
+  if (event.key === "/" && !/INPUT|TEXTAREA/.test(document.activeElement.tagName)) {
+    event.preventDefault();
+    document.getElementById("filter").focus();
   }
 });
+window.addEventListener("hashchange", follow);
 
 (async () => {
   try {
