@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from ecosystem.contract.access import KeyGrant
+from ecosystem.contract.access import KeyGrant, Rates
 
 
 class MediaLimits(msgspec.Struct, frozen=True):
@@ -75,6 +75,8 @@ class WorkerSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     access_revision: int = 0
     access_keys: tuple[KeyGrant, ...] = ()
     """The session's own keys, as they were at that revision."""
+    rates: Rates = Rates()
+    """How often the worker's own port may be asked."""
     connect: bool = True
     """False: serve the API but leave WhatsApp alone."""
     heartbeat_interval_s: float = 2.0

@@ -256,6 +256,16 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         )
 
     @property
+    def rates(self) -> Rates:
+        """How often keys and sessions may, as the gateway judges and workers are told."""
+        return Rates(
+            key_requests=self.rate_limit_key_requests,
+            key_sends=self.rate_limit_key_sends,
+            session_requests=self.rate_limit_session_requests,
+            session_sends=self.rate_limit_session_sends,
+        )
+
+    @property
     def ports(self) -> range:
         """Every port a worker may be leased."""
         return range(self.base_port, self.base_port + self.max_sessions + self.spare_ports)
