@@ -2,7 +2,8 @@
 # What Zapvisor needs from the system: libmagic (the WhatsApp library loads it), ffmpeg (audio and video), and, for root,
 # an unprivileged user, because PostgreSQL refuses to run as root. Root on Debian or Ubuntu gets them installed;
 # anybody else is told what to do. Ends with 1 only where Zapvisor could not run at all.
-# `system-packages.sh dev` also brings what the tests drive as a person would: the shells whose completion is tested, tmux.
+# `system-packages.sh dev` also brings what the tests drive as a person would: the shells whose completion is tested, tmux,
+# and Chromium, which looks at the pages.
 set -euo pipefail
 
 has_libmagic() {
@@ -18,7 +19,7 @@ missing=()
 has_libmagic || missing+=(libmagic1)
 has_ffmpeg || missing+=(ffmpeg)
 if [ "${1:-runtime}" = dev ]; then
-    for tool in zsh fish tmux; do
+    for tool in zsh fish tmux chromium; do
         command -v "$tool" >/dev/null 2>&1 || missing+=("$tool")
     done
 fi
@@ -45,7 +46,7 @@ note: ffmpeg is missing. Text works without it; voice notes and video need it.
   Debian, Ubuntu: sudo apt-get install ffmpeg     Alpine: apk add ffmpeg     Fedora: dnf install ffmpeg-free
 TEXT
 if [ "${1:-runtime}" = dev ]; then
-    for tool in zsh fish tmux; do
+    for tool in zsh fish tmux chromium; do
         command -v "$tool" >/dev/null 2>&1 || echo "note: $tool is missing, which the tests drive: install the package $tool" >&2
     done
 fi
