@@ -87,6 +87,15 @@ class Script(msgspec.Struct, frozen=True):
     script: str
 
 
+class LogLine(msgspec.Struct, frozen=True, omit_defaults=True):
+    """`logs`: one line; what else the program knows stands beside it. A line that is no JSON has its text as `event`."""
+
+    event: str
+    ts: str | float | None = None
+    level: str | None = None
+    program: str | None = None
+
+
 class Linked(msgspec.Struct, frozen=True):
     """`sandbox scan` and `sandbox code`: the address of the session that is linked now."""
 
@@ -231,7 +240,7 @@ ANSWERS: Final[dict[str, Answer]] = {
     "status": _contract("fleet:FleetStatus"),
     "health": _contract("fleet:HealthAnswer"),
     "events": _contract("webhook:WebhookPayload", lines=True),
-    "logs": NOTHING,
+    "logs": _own("LogLine", lines=True),
     "webhook create": _contract("webhook:WebhookView"),
     "webhook list": _contract("webhook:WebhookList"),
     "webhook describe": _contract("webhook:WebhookView"),
@@ -248,6 +257,7 @@ ANSWERS: Final[dict[str, Answer]] = {
     "key create": _contract("access:IssuedKey"),
     "key rotate": _contract("access:IssuedKey"),
     "key revoke": _contract("access:ApiKeyView"),
+    "key rotate-secret": _contract("access:RotatedSecretKey"),
     "key whoami": _contract("access:Identity"),
     "audit": _contract("access:AuditPage"),
     "sandbox phone add": _own("SandboxPhone"),

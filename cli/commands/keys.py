@@ -79,12 +79,14 @@ def rotate(call: Call, key_id: str, overlap: float) -> None:
     _show(call, call.client.post(f"/keys/{segment(key_id)}/rotate", RotateKey(overlap_s=overlap)))
 
 
-@verb("revoke", examples=("zapvisor key revoke 01KDZ7B7BWD2DRJRVKCXGP6Q7C",))
+@verb("revoke", examples=("zapvisor key revoke 01KDZ7B7BWD2DRJRVKCXGP6Q7C --yes",))
 @click.argument("key_id")
-def revoke(call: Call, key_id: str) -> None:
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+def revoke(call: Call, key_id: str, yes: bool) -> None:
     """End a key at once."""
     from cli.client import segment
 
+    call.confirm(tr("Revoke {name}? Whoever uses it is locked out.", name=key_id), yes=yes)
     answer = call.client.delete(f"/keys/{segment(key_id)}")
     if call.json:
         call.screen.data(answer.body)

@@ -37,15 +37,17 @@ DEFAULT_PROGRAM: Final = "orchestrator"
 def logs(call: Call, name: str | None, follow: bool, lines: int, program: bool) -> None:
     """Show the log of a session or of a program.
 
-    Programs are orchestrator (shown unless told otherwise), zygote, postgres, redis and sandbox. In a pipe, and with
-    --json, lines come as they were written.
+    Programs are orchestrator (shown unless told otherwise), zygote, postgres, redis and sandbox. In a pipe lines
+    come as they were written; with --json each is a JSON object.
     """
-    from cli.output.loglines import readable
+    from cli.output.loglines import document, readable
 
     path = _path_of(call.client, name or DEFAULT_PROGRAM, program=program or name is None)
     pretty = call.screen.terminal and not call.json
     for line in _lines(call, path, lines, follow=follow):
-        if pretty:
+        if call.json:
+            call.screen.data_line(document(line))
+        elif pretty:
             call.screen.line(readable(line, call.screen))
         else:
             click.echo(line)

@@ -155,10 +155,12 @@ def describe(call: Call, webhook: str) -> None:
     _show(call, call.client.get(_path(webhook)).body)
 
 
-@verb("delete", examples=("zapvisor webhook delete ID",))
+@verb("delete", examples=("zapvisor webhook delete ID", "zapvisor webhook delete ID --yes"))
 @WEBHOOK
-def delete(call: Call, webhook: str) -> None:
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+def delete(call: Call, webhook: str, yes: bool) -> None:
     """Delete a webhook; what waits for it is dropped."""
+    call.confirm(tr("Delete {name}, and drop what waits for it?", name=webhook), yes=yes)
     call.client.delete(_path(webhook))
     if call.json:
         call.screen.data({"deleted": webhook})

@@ -37,6 +37,15 @@ def readable(raw: bytes, screen: Screen) -> str:
     return " ".join(part for part in parts if part)
 
 
+def document(raw: bytes) -> bytes:
+    """`raw` as a JSON object: itself where it is one, otherwise with the text as its event (libraries write such lines)."""
+    try:
+        _DECODER.decode(raw)
+    except msgspec.DecodeError:
+        return msgspec.json.encode({"event": raw.decode("utf-8", "replace")})
+    return raw
+
+
 def _value(value: object) -> str:
     if isinstance(value, str):
         return value if value and not any(c.isspace() for c in value) else msgspec.json.encode(value).decode()

@@ -75,7 +75,7 @@ def test_a_worker_s_own_port_knows_the_keys_without_a_restart(planted: Instance)
     reader = issue(planted, "read")
     until("the worker knows it", lambda: at_port(planted, reader["api_key"]) == (200, "SUCCESS"), timeout=10)
     assert at_port(planted, reader["api_key"], "/app/logout", "POST") == (403, "scope_missing")
-    planted.zap("key", "revoke", reader["id"])
+    planted.zap("key", "revoke", reader["id"], "--yes")
     until("it forgot it", lambda: at_port(planted, reader["api_key"]) == (401, "api_key_unknown"), timeout=10)
     assert planted.worker_pid("alpha") == pid
 

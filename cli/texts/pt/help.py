@@ -50,9 +50,6 @@ TEXTS: Final[dict[str, str]] = {
     "Drive the server at URL (ZAPVISOR_URL); http, https or unix:///socket.": "Comanda o servidor em URL (ZAPVISOR_URL); http, https ou unix:///socket.",
     "Drive the server saved under NAME; see `zapvisor context`.": "Comanda o servidor salvo como NAME; veja `zapvisor context`.",
     "Encrypt every secret in the database with a new key.": "Cifra todos os segredos do banco com uma chave nova.",
-    "Where ZAPVISOR_SECRET_KEY is set, the first key in it is used: put a new one in front and restart before.": (
-        "Onde ZAPVISOR_SECRET_KEY está definida, vale a primeira chave dela: ponha antes uma nova na frente e reinicie."
-    ),
     "End a key at once.": "Encerra uma chave na hora.",
     "End after N events.": "Termina depois de N eventos.",
     "Ends with 1 when a check failed; warnings do not count.": "Termina com 1 quando algo falhou; avisos não contam.",
@@ -109,7 +106,7 @@ TEXTS: Final[dict[str, str]] = {
     "Print the completion script for a shell.": "Imprime o script de autocompletar de um shell.",
     "Print the text to be encoded instead of a picture.": "Imprime o texto a codificar em vez de uma imagem.",
     "Prints the code and waits until the session is logged in. With --json it does not wait.": "Imprime o código e espera até a sessão entrar. Com --json não espera.",
-    "Programs are orchestrator (shown unless told otherwise), zygote, postgres, redis and sandbox. In a pipe, and with --json, lines come as they were written.": "Programas são orchestrator (mostrado se nada for dito), zygote, postgres, redis e sandbox. Num pipe, e com --json, as linhas saem como foram escritas.",
+    "Programs are orchestrator (shown unless told otherwise), zygote, postgres, redis and sandbox. In a pipe lines come as they were written; with --json each is a JSON object.": "Programas são orchestrator (mostrado se nada for dito), zygote, postgres, redis e sandbox. Num pipe as linhas saem como foram escritas; com --json cada uma é um objeto JSON.",
     "Refuse clients as too old (405).": "Recusa clientes como velhos demais (405).",
     "Refuse logins with --code.": "Recusa entradas com --code.",
     "Replace a key by a new one, alike in all but its id; it is shown this once.": "Troca uma chave por uma nova, igual em tudo menos no id; ela aparece só desta vez.",
@@ -211,6 +208,7 @@ TEXTS: Final[dict[str, str]] = {
     "What it may do; may be repeated.": "O que ela pode fazer; pode ser repetido.",
     "When to stop asking and to kill.": "Quando parar de pedir e matar.",
     "Where to from now on.": "Para onde, a partir de agora.",
+    "Where ZAPVISOR_SECRET_KEY is set, the first key in it is used: put a new one in front and restart before.": "Onde ZAPVISOR_SECRET_KEY está definida, vale a primeira chave dela: ponha antes uma nova na frente e reinicie.",
     "With --json one event a line, as a webhook receives it. It survives restarts of the server without losing an event.": "Com --json, um evento por linha, como um webhook o recebe. Sobrevive a reinícios do servidor sem perder um evento.",
     "With --json: an array; with --follow one message a line.": "Com --json: um array; com --follow, uma mensagem por linha.",
     "With --quiet, only its address. The key itself is never shown.": "Com --quiet, só o endereço. A chave em si nunca aparece.",

@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 TEXTS: Final[dict[str, str]] = {
+    "Delete {name}, and drop what waits for it?": "Excluir {name}, e descartar o que espera por ele?",
+    "Revoke {name}? Whoever uses it is locked out.": "Revogar {name}? Quem a usa fica de fora.",
+    "Delete {sessions}?": "Excluir {sessions}?",
     "'{name}' cannot be the name of a context": "'{name}' não pode ser o nome de um contexto",
     "'{value}' is not spoken here; there are {languages}.": "'{value}' não é falado aqui; há {languages}.",
     "(some events were dropped before they could be shown)": "(alguns eventos foram descartados antes de poderem ser mostrados)",

@@ -51,7 +51,7 @@ def test_rotate_and_revoke(api: ApiStandIn, zap: Zap) -> None:
     api.on(f"DELETE /keys/{ID}", Reply(200, key(status="revoked")))
     assert zap("key", "rotate", ID, "--overlap", "60").out == "zpv_new\n"
     assert api.asked[-1].body == {"overlap_s": 60.0}
-    assert zap("key", "revoke", ID).out == f"{ID} revoked\n"
+    assert zap("key", "revoke", ID, "--yes").out == f"{ID} revoked\n"
 
 
 def test_rotating_the_secret_key(api: ApiStandIn, zap: Zap) -> None:
