@@ -10,7 +10,7 @@ ARGS ?=
 JOBS ?= 3
 pytest := $(bin)/python -m pytest -q -n $(JOBS) --dist loadfile
 
-.PHONY: help setup setup-dev run demo test test-unit test-integration test-e2e check format lock docs bench clean
+.PHONY: help setup setup-dev run demo test test-unit test-integration test-e2e check audit format lock docs bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,8 +45,12 @@ check: setup-dev ## lint, format, types, import rules, file sizes, generated doc
 	$(bin)/mypy
 	$(bin)/mypy docs/generate.py
 	$(bin)/lint-imports
+	$(bin)/bandit -q -c pyproject.toml -r cli ecosystem orchestrator worker
 	$(bin)/python docs/generate.py --check
 	@deploy/setup/file-sizes.sh
+
+audit: setup-dev ## known vulnerabilities of what is locked; needs the network
+	$(bin)/pip-audit --strict --disable-pip --require-hashes -r requirements.lock -r requirements-dev.lock $(ARGS)
 
 format: setup-dev ## let ruff fix and format
 	$(bin)/ruff check --fix .
