@@ -27,7 +27,7 @@ def completion(ctx: click.Context, call: Call, shell: str) -> None:
 
     kind = get_completion_class(shell)
     if kind is None:
-        raise click.UsageError(tr("no completion for {shell}", shell=shell), ctx)  # nosec B604 -- a word in a text
+        raise click.UsageError(tr("no completion for {shell}", shell=shell), ctx)  # nosec B604
     script = kind(ctx.find_root().command, {}, PROGRAM, "_ZAPVISOR_COMPLETE").source()
     if call.json:
         call.screen.data({"shell": shell, "script": script})

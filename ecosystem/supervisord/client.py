@@ -8,7 +8,7 @@ from __future__ import annotations
 import http.client
 import json
 import socket
-import xmlrpc.client  # nosec B411 -- speaks to our own supervisord alone, over a unix socket only we may open
+import xmlrpc.client  # nosec B411
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 from xml.parsers.expat import ExpatError
