@@ -46,6 +46,10 @@ _PT_LOAD, _PT_DYNAMIC = 1, 2
 _DT_RELA, _DT_RELASZ, _DT_INIT_ARRAY, _DT_INIT_ARRAYSZ = 7, 8, 25, 27
 _R_X86_64_RELATIVE: Final = 8
 _JMP_REL32: Final = 0xE9
+_JUMP_PAST_BUFFER: Final = bytes.fromhex("80b9a90000000074649090")
+"""`cmpb $0, 0xa9(%rcx)`, `je +0x64`, and the padding after it."""
+_JUMP_AT: Final = 7
+_NOTHING: Final = bytes.fromhex("9090")
 
 
 class Mode(StrEnum):
@@ -144,6 +148,8 @@ def _map(cache: Path) -> None:
     source = library_path()
     data = source.read_bytes()
     offset, patched = without_go_start(data)
+    if not keep_decrypted(patched):
+        log.warning("golib_unprotected", extra={"reason": "the place where decrypted messages are kept was not found"})
     # Named by content, so that a newer library never meets the copy of an older one; "neonize-" first, for whoever looks it
     # up among the mappings.
     target = cache / f"neonize-{hashlib.sha256(patched).hexdigest()[:20]}.so"
@@ -188,6 +194,20 @@ def without_go_start(data: bytes) -> tuple[int, bytearray]:
     patched = bytearray(data)
     struct.pack_into("<Q", patched, size_at, 8)
     return entry, patched
+
+
+def keep_decrypted(data: bytearray) -> bool:
+    """Turns on that what was decrypted is kept, in the transaction that uses up its key; False in a library of another shape.
+
+    whatsmeow has it as EnableDecryptedEventBuffer, a field of its client to which neonize gives no access. The one jump past it,
+    in bufferedDecrypt, becomes nothing. The other place that asks for the field, where it would be deleted as soon as it lies
+    in memory, stays as it is.
+    """
+    at = data.find(_JUMP_PAST_BUFFER)
+    if at < 0 or data.find(_JUMP_PAST_BUFFER, at + 1) >= 0:
+        return False
+    data[at + _JUMP_AT : at + _JUMP_AT + len(_NOTHING)] = _NOTHING
+    return True
 
 
 def _segments(data: bytes) -> tuple[list[tuple[int, int, int]], tuple[int, int]]:

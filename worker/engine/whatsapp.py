@@ -10,10 +10,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import hashlib
 import logging
 import os
-import re
 import sqlite3
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -28,7 +26,9 @@ from worker.engine import golib, notices, translate
 from worker.engine import protocol as say
 from worker.engine.binding import Binding
 from worker.engine.failures import is_answer, understand
+from worker.engine.golog import write_line
 from worker.engine.history import Past
+from worker.engine.holding import Acknowledgements, Plaintexts, engine_database
 from worker.engine.natives import companion, neonize
 from worker.engine.operations import path, polls
 from worker.engine.operations.media import TRANSFERS
@@ -44,7 +44,6 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
-go_log = logging.getLogger("whatsmeow")
 
 CALL_TIMEOUT_S: Final = 20.0
 LOOKUP_TIMEOUT_S: Final = 2.0
@@ -60,7 +59,6 @@ _BUSY_TIMEOUT_S: Final = 5.0
 _CHROME: Final = 1
 _JOURNALED: Final = frozenset({*translate.JOURNALED, *notices.JOURNALED, notices.HISTORY})
 _KNOWN_MAX: Final = 20_000
-_LONG_NUMBER: Final = re.compile(r"\d{7,}")
 
 
 class WhatsAppEngine:
@@ -89,6 +87,8 @@ class WhatsAppEngine:
         self._sends_waiting = 0
         self._sending_key: str | None = None
         self._binding: Binding | None = None
+        self._acknowledgements = Acknowledgements()
+        self._plaintexts = Plaintexts(database)
         self._tell: Callable[[say.EngineEvent], None] = lambda _: None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ready = False
@@ -122,15 +122,15 @@ class WhatsAppEngine:
         properties = companion.DeviceProps(os=self._device_name, platformType=_CHROME).SerializeToString()
         try:
             error = binding.run(
-                database=str(self._database),
+                database=engine_database(self._database),
                 properties=properties,
                 codes=bytes([*_JOURNALED, *notices.PASSING, *translate.LIFECYCLE]),
-                log_level="DEBUG" if go_log.isEnabledFor(logging.DEBUG) else "WARN",
+                log_level="DEBUG",  # what to hold back is known from it; see holding
                 proxy=self._proxy_url,
                 on_qr=self._guard(self._on_qr),
                 on_login=self._guard(self._on_login),
                 on_event=self._on_event,
-                on_log=self._guard(_on_log),
+                on_log=self._guard(self._on_log),
             )
         except Exception as failure:
             log.exception("engine_failed")
@@ -175,12 +175,20 @@ class WhatsAppEngine:
         self._pairing = False
         self._post(say.PairingEnded(outcome=outcome))
 
+    def _on_log(self, data: bytes) -> None:
+        """In whichever thread of the library is about to do what the line says; it waits meanwhile."""
+        self._acknowledgements.logged(data)
+        write_line(data)
+
     def _on_event(self, code: int, body: bytes) -> None:
         """In the library's thread, one after the other: it waits while an arrival goes to the disk."""
         self._heard = True
         try:
             if code in _JOURNALED:
-                self._post(say.Arrived(arrival=self._journal(code, body)))
+                arrival = self._journal(code, body)
+                self._acknowledgements.kept(body)
+                self._plaintexts.forget_old()
+                self._post(say.Arrived(arrival=arrival))
             elif code in notices.PASSING:
                 self._post(say.Arrived(arrival=say.Passing(code=code, body=body)))
             elif code in translate.LIFECYCLE and not self._hung_up:
@@ -188,6 +196,7 @@ class WhatsAppEngine:
                 event = function(kind.FromString(body))
                 if isinstance(event, say.Online):
                     self._ready = self._was_online = True
+                    self._plaintexts.keep_all()
                 self._post(event)
         except Exception as failure:
             log.exception("engine_event_failed", extra={"code": code})
@@ -482,15 +491,3 @@ def _sent(data: bytes) -> say.Sent:
     if answer.Error:
         raise understand(answer.Error)
     return say.Sent(message_id=answer.SendResponse.ID, timestamp=translate.moment(answer.SendResponse.Timestamp))
-
-
-def _on_log(data: bytes) -> None:
-    """The library's log lines; numbers of people are hashed, unless everything is wanted."""
-    entry = neonize.LogEntry.FromString(data)
-    level = {"DEBUG": logging.DEBUG, "INFO": logging.DEBUG, "WARN": logging.INFO, "ERROR": logging.WARNING}
-    text = entry.Message if go_log.isEnabledFor(logging.DEBUG) else _LONG_NUMBER.sub(_hashed, entry.Message)
-    go_log.log(level.get(entry.Level, logging.INFO), "whatsmeow", extra={"part": entry.Name, "text": text})
-
-
-def _hashed(match: re.Match[str]) -> str:
-    return "#" + hashlib.sha256(match[0].encode()).hexdigest()[:8]

@@ -1,0 +1,31 @@
+"""The Go library's log, written as ours."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+from typing import Final
+
+from worker.engine.natives import neonize
+
+log = logging.getLogger("whatsmeow")
+
+_LEVELS: Final = {"DEBUG": logging.DEBUG, "INFO": logging.DEBUG, "WARN": logging.INFO, "ERROR": logging.WARNING}
+_DEBUG, _LINE_END = b"\x12\x05DEBUG", 32
+"""Level and logger's name come last in an encoded line; most lines are of this level, and not worth decoding."""
+_LONG_NUMBER: Final = re.compile(r"\d{7,}")
+
+
+def write_line(data: bytes) -> None:
+    """One line, as the library encodes it; numbers of people are hashed, unless everything is wanted."""
+    everything = log.isEnabledFor(logging.DEBUG)
+    if _DEBUG in data[-_LINE_END:] and not everything:
+        return
+    entry = neonize.LogEntry.FromString(data)
+    text = entry.Message if everything else _LONG_NUMBER.sub(_hashed, entry.Message)
+    log.log(_LEVELS.get(entry.Level, logging.INFO), "whatsmeow", extra={"part": entry.Name, "text": text})
+
+
+def _hashed(match: re.Match[str]) -> str:
+    return "#" + hashlib.sha256(match[0].encode()).hexdigest()[:8]
