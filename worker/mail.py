@@ -106,7 +106,7 @@ class Mail:
     async def record_sent(self, outgoing: say.Outgoing, sent: say.Sent) -> None:
         """A message that went out: its row, its event, and the answer to a repeated request, in one transaction."""
         to, is_group = outgoing.to, jid_server(Jid(outgoing.to)) == "g.us"
-        known = await self._engine.other_addresses(set() if is_group else {to})
+        known = await self._engine.other_addresses({to} if translate.is_user(to) else set())
         chat, lid = _ends(to, known.get(to))
         me = self._me()
         about = translate.About(

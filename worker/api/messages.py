@@ -29,6 +29,7 @@ from worker.api.sendmedia import LIMITS
 from worker.engine.operations.media import MediaKind, download, upload
 from worker.engine.operations.presence import mark_read
 from worker.engine.outgoing import Again, Body, Context, Edit, Reaction, Revoke, Text
+from worker.engine.translate import is_user
 from worker.media.files import MediaFolder
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ async def read(request: web.Request) -> web.Response:
         raise InvalidRequest("a message of this account cannot be marked as read", field="message_id")
     # By LID where it is known: the author's devices know each other so, whatever the chat is called here.
     sender = message.sender_lid or message.sender or message.chat
-    chat = message.chat if _in_group(message) else sender
+    chat = sender if is_user(message.chat) else message.chat
     await request.app[SESSION].do(mark_read, message.id, chat, sender)
     status = f"Mark as read success {message.id}"
     return success(status, {"message_id": message.id, "status": status})

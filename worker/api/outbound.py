@@ -11,6 +11,7 @@ from aiohttp import web
 
 from ecosystem.contract.errors import InvalidRequest, MessageNotFound
 from ecosystem.contract.ids import Jid, jid_server, parse_recipient
+from ecosystem.contract.messages import Addressed, SendAudio, SendImage, SendLink, SendText, SendVideo
 from worker.api.edge import SESSION, STORE, success
 from worker.engine.operations import groups
 from worker.engine.outgoing import Body, Context, Quote
@@ -19,7 +20,6 @@ from worker.sending import Sending
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from ecosystem.contract.messages import Addressed
     from worker.engine.protocol import Sent
     from worker.media.scratch import Stored
 
@@ -31,6 +31,10 @@ DURATIONS: Final = (0, 86_400, 604_800, 7_776_000)
 EVERYONE: Final = "@everyone"
 KEY_HEADER: Final = "Idempotency-Key"
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
+STATUS: Final = Jid("status@broadcast")
+"""What everybody with this account's number in the address book sees for a day."""
+_STATUSES: Final = (SendText, SendLink, SendImage, SendVideo, SendAudio)
+"""What can be shared so."""
 _SENDABLE: Final = frozenset({"s.whatsapp.net", "lid", "g.us"})
 _PEOPLE: Final = frozenset({"s.whatsapp.net", "lid"})
 
@@ -52,12 +56,22 @@ def check_duration(seconds: int | None) -> int | None:
 
 def check(command: Addressed) -> tuple[Jid, Context]:
     """To whom, and what goes along but for what is quoted. Raises InvalidPhone, InvalidJid or InvalidRequest naming the field."""
-    to = parse_target(command.phone)
+    to = _addressed(command)
     return to, Context(
         mentions=_mentions(command.mentions, to),
         is_forwarded=command.is_forwarded,
         expires_s=check_duration(command.duration),
     )
+
+
+def _addressed(command: Addressed) -> Jid:
+    if isinstance(command.phone, str) and command.phone.strip() == STATUS:
+        if not isinstance(command, _STATUSES):
+            raise InvalidRequest("only texts, links, images, videos and sounds can be a status", field="phone")
+        if command.reply_message_id:
+            raise InvalidRequest("a status replies to nothing", field="reply_message_id")
+        return STATUS
+    return parse_target(command.phone)
 
 
 def _mentions(texts: list[str], to: Jid) -> tuple[str, ...]:

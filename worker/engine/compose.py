@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 _REVOKE, _EDIT = 0, 14
 _SECRET_BYTES: Final = 32
+STATUS: Final = "status@broadcast"
+_WHITE, _CARD = 0xFFFFFFFF, 0xFF1F6F5C
+"""Alpha, red, green, blue."""
 _PEOPLE: Final = ("@s.whatsapp.net", "@lid")
 FORWARDED_MANY_TIMES: Final = 127
 """WhatsApp counts no further."""
@@ -83,7 +86,11 @@ def _quoted(quote: out.Quote) -> Any:
 # --- bodies --------------------------------------------------------------------------------
 
 
-def _text(_: str, body: out.Text) -> Any:
+def _text(to: str, body: out.Text) -> Any:
+    if body.preview is None and to == STATUS:
+        # Shown as a card of its own: a text without colours would be black on black.
+        card = e2e.ExtendedTextMessage(text=body.text, textArgb=_WHITE, backgroundArgb=_CARD)
+        return e2e.Message(extendedTextMessage=card)
     if body.preview is None:
         return e2e.Message(conversation=body.text)
     preview = body.preview

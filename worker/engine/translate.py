@@ -251,7 +251,8 @@ def message(native: Any, known: Mapping[str, str]) -> EventData | None:
         chat_lid=chat_lid,
         sender=_who(source, known, None if source.IsFromMe else info.Pushname),
         from_me=source.IsFromMe,
-        is_group=source.IsGroup,
+        # To the library a status is a group of everybody; nobody else would call it one.
+        is_group=source.IsGroup and _server(chat) != "broadcast",
         timestamp=moment(info.Timestamp),
     )
     data = said_event(native.Message, about)

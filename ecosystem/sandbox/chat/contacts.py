@@ -159,8 +159,10 @@ def _set_group_picture(connection: Connection, target: JID, data: bytes) -> Answ
 
 
 def status(connection: Connection, query: Node) -> Answer:
-    """The "about" text, set or read."""
+    """The "about" text, set or read; and who sees what this account shares as its status."""
     world = connection.hub.world
+    if query.child("privacy") is not None:
+        return (node("privacy", {}, node("list", {"type": "contacts", "default": "true"})),)
     if query.text("type") == "set":
         text = query.need("status").data.decode(errors="replace")
         world.change_account(connection.account.number, lambda account: msgspec.structs.replace(account, about=text))

@@ -6,9 +6,9 @@ number travels beside it as an attribute.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from ecosystem.sandbox.codec.node import GROUP_SERVER, JID, LID_SERVER, USER_SERVER, Node, StanzaError, node
+from ecosystem.sandbox.codec.node import GROUP_SERVER, JID, LID_SERVER, STATUS, USER_SERVER, Node, StanzaError, node
 from ecosystem.sandbox.state.world import participants_hash, settles, unix_now
 
 if TYPE_CHECKING:
@@ -21,6 +21,16 @@ if TYPE_CHECKING:
 ADDRESSING: Final = JID("", LID_SERVER)
 """Group members know each other by LID."""
 
+
+class StatusList(NamedTuple):
+    """Who sees a status: unlike a group's members only its sender knows, and names every device."""
+
+    members: tuple[str, ...] = ()
+    jid: JID = STATUS
+
+
+_SHARED: Final = (GROUP_SERVER, STATUS.server)
+"""Where a message has a chat and, beside it, an author."""
 _ONE_TO_ONE: Final = (USER_SERVER, LID_SERVER)
 _NOT_FORWARDED: Final = frozenset({"sender", "peer_msg", "hist_sync", "read-self", "played-self", "server-error"})
 _ACCOUNT_WIDE: Final = frozenset({"read", "played"})
@@ -38,7 +48,9 @@ def message(hub: Hub, link: Link, stanza: Node) -> None:
     """Delivers a message to every device it is for, then acknowledges it. A refused one is acknowledged with an error code."""
     target = stanza.need_jid("to")
     attrs: dict[str, Attribute | None] = {"class": "message", "id": stanza.text("id"), "from": target, "t": now_text()}
-    group = hub.world.groups.get(target.user) if target.server == GROUP_SERVER else None
+    group: Group | StatusList | None = hub.world.groups.get(target.user) if target.server == GROUP_SERVER else None
+    if target == STATUS:
+        group = StatusList()
     refusal = _refusal(hub, link, target, group)
     if refusal is not None:
         link.send(node("ack", {**attrs, "error": str(refusal)}))
@@ -59,15 +71,15 @@ def message(hub: Hub, link: Link, stanza: Node) -> None:
     hub.acknowledge(link, node("ack", attrs))
 
 
-def _refusal(hub: Hub, link: Link, target: JID, group: Group | None) -> int | None:
+def _refusal(hub: Hub, link: Link, target: JID, group: Group | StatusList | None) -> int | None:
     if target.server == GROUP_SERVER:
         return None if group is not None and link.account.number in group.members else 403
     if target.server in _ONE_TO_ONE:
         return None if hub.world.find(target) is not None else 404
-    return None if target.server == "broadcast" else 400
+    return None if target == STATUS else 400
 
 
-def _fan_out(hub: Hub, link: Link, stanza: Node, fanned: Node, group: Group | None) -> list[JID]:
+def _fan_out(hub: Hub, link: Link, stanza: Node, fanned: Node, group: Group | StatusList | None) -> list[JID]:
     """Delivers each leg; returns the devices it should have been for, as the hash of participants counts them."""
     world, sender = hub.world, link.account
     reached = set()
@@ -94,7 +106,9 @@ def _fan_out(hub: Hub, link: Link, stanza: Node, fanned: Node, group: Group | No
     return expected
 
 
-def _deliver(hub: Hub, link: Link, stanza: Node, to: JID, own: Sequence[Node], group: Group | None) -> None:
+def _deliver(
+    hub: Hub, link: Link, stanza: Node, to: JID, own: Sequence[Node], group: Group | StatusList | None
+) -> None:
     device = hub.world.find_device(to)
     if device is None:
         hub.report.counts["undeliverable"] += 1
@@ -117,7 +131,7 @@ def _deliver(hub: Hub, link: Link, stanza: Node, to: JID, own: Sequence[Node], g
     hub.push(device, node("message", attrs, *content))
 
 
-def _from_group(link: Link, group: Group) -> dict[str, Attribute | None]:
+def _from_group(link: Link, group: Group | StatusList) -> dict[str, Attribute | None]:
     account = link.account
     return {
         "from": group.jid,
@@ -171,7 +185,7 @@ def receipt(hub: Hub, link: Link, stanza: Node) -> None:
     )
     if kind in _NOT_FORWARDED or target is None:
         return
-    in_group = target.server == GROUP_SERVER
+    in_group = target.server in _SHARED
     author = stanza.jid("participant") if in_group else target
     owner = hub.world.find(author)
     if owner is None or author is None:

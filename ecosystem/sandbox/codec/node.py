@@ -50,9 +50,12 @@ class JID(msgspec.Struct, frozen=True):
 USER_SERVER: Final = "s.whatsapp.net"
 LID_SERVER: Final = "lid"
 GROUP_SERVER: Final = "g.us"
+BROADCAST_SERVER: Final = "broadcast"
 NEWSLETTER_SERVER: Final = "newsletter"
 SERVER: Final = JID("", USER_SERVER)
 GROUPS: Final = JID("", GROUP_SERVER)
+STATUS: Final = JID("status", BROADCAST_SERVER)
+"""Where somebody shares with everybody who has him in the address book."""
 
 Attribute: TypeAlias = "str | JID"
 

@@ -24,6 +24,7 @@ from ecosystem.contract.errors import (
     RouteNotFound,
 )
 from ecosystem.contract.ids import parse_phone
+from ecosystem.sandbox.codec.node import STATUS
 from ecosystem.sandbox.control import requests
 from ecosystem.sandbox.faults import FaultOrder
 
@@ -192,7 +193,9 @@ class Control:
         return _answer({"id": ident})
 
     def _recipient(self, text: str) -> str:
-        """A group id as it is, anything else as a phone number. Raises InvalidPhone or GroupNotFound, field `to`."""
+        """A group id or `status@broadcast` as it is, anything else as a phone number. Raises InvalidPhone, GroupNotFound."""
+        if text.strip() == str(STATUS):
+            return text.strip()
         group = text.strip().removesuffix("@g.us")
         if group in self._world.groups:
             return group

@@ -16,7 +16,8 @@ from ecosystem.contract.errors import GroupNotFound, InvalidRequest, MessageNotF
 from ecosystem.sandbox.chat import routing, settings_sync
 from ecosystem.sandbox.chat.hub import masked
 from ecosystem.sandbox.chat.queries import signed_prekey_node, take_prekey
-from ecosystem.sandbox.codec.node import GROUP_SERVER, Node, StanzaError, node
+from ecosystem.sandbox.chat.routing import StatusList
+from ecosystem.sandbox.codec.node import BROADCAST_SERVER, GROUP_SERVER, STATUS, Node, StanzaError, node
 from ecosystem.sandbox.codec.protobuf import ProtobufError
 from ecosystem.sandbox.crypto import appstate
 from ecosystem.sandbox.crypto.appstate import Collection
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _MAX_RETRIES: Final = 5
+_SHARED: Final = (GROUP_SERVER, BROADCAST_SERVER)
 _PUSH_NAME: Final = ("critical_block", ("setting_pushName",))
 _SIGNED_PREKEY_ID: Final = 1
 _REGISTRATION_IDS: Final = 16380
@@ -263,8 +265,13 @@ class Phone:
         return self.deliver(self.target(to), messages.text(text))
 
     def target(self, to: str) -> JID:
-        """A number or group id as the address to write to. Raises RecipientNotOnWhatsApp, GroupNotFound or InvalidRequest."""
+        """A number, a group id or `status@broadcast` as the address to write to.
+
+        Raises RecipientNotOnWhatsApp, GroupNotFound or InvalidRequest.
+        """
         world = self._hub.world
+        if to == str(STATUS):
+            return STATUS
         group = world.groups.get(to.removesuffix(f"@{GROUP_SERVER}"))
         if group is not None:
             if self._number not in group.members:
@@ -286,7 +293,9 @@ class Phone:
         world = self._hub.world
         ident = world.new_id("3A")
         world.sent.add(self._number, Sent(ident, target, kind, plain))
-        group = world.groups.get(target.user) if target.server == GROUP_SERVER else None
+        group: Group | StatusList | None = world.groups.get(target.user) if target.server == GROUP_SERVER else None
+        if target == STATUS:
+            group = StatusList(tuple(account.number for account in world.accounts.values()))
         legs = self._group_legs(group) if group else self._direct_legs(target, plain)
         children = [node("participants", {}, *legs)]
         if group is not None:
@@ -302,7 +311,7 @@ class Phone:
         legs = [] if partner is None or partner.number == self._number else self._legs(partner, plain)
         return legs + self._legs(self.account, messages.sent_by_own_device(target, plain))
 
-    def _group_legs(self, group: Group) -> list[Node]:
+    def _group_legs(self, group: Group | StatusList) -> list[Node]:
         """Our sender key, for every device of every member."""
         plain = messages.sender_key(group.jid, self.box.group_distribution(group.jid))
         accounts = [self._hub.world.account(number) for number in group.members]
@@ -361,7 +370,7 @@ class Phone:
         sealed = self.box.encrypt(device.key, self._plain_again(sent, device))
         enc = node("enc", {"v": "2", "type": sealed.kind, "count": str(count)}, body=sealed.body)
         attrs: dict[str, Attribute | None] = {"id": ident, "type": sent.kind, "t": routing.now_text()}
-        if sent.target.server == GROUP_SERVER:
+        if sent.target.server in _SHARED:
             attrs |= {"to": sent.target, "participant": reader}
         else:
             recipient = sent.target if device.number == self._number else None
@@ -370,7 +379,7 @@ class Phone:
 
     def _plain_again(self, sent: Sent, device: Device) -> bytes:
         """A group's message goes with the sender key (fields of one message may come in any order), ours to our own wrapped."""
-        if sent.target.server == GROUP_SERVER:
+        if sent.target.server in _SHARED:
             return messages.sender_key(sent.target, self.box.group_distribution(sent.target)) + sent.plain
         if device.number == self._number:
             return messages.sent_by_own_device(sent.target, sent.plain)
@@ -388,7 +397,7 @@ class Phone:
     def read(self, idents: Sequence[str]) -> None:
         """Blue ticks. Raises MessageNotFound, and none is given then."""
         for message in [self.find(ident) for ident in idents]:
-            in_group = message.chat.server == GROUP_SERVER
+            in_group = message.chat.server in _SHARED
             attrs: dict[str, Attribute | None] = {
                 "to": message.chat,
                 "id": message.id,
