@@ -1,4 +1,4 @@
-"""Writes the documents that follow from the code: `errors.md` from the tree of errors, `settings.md` from the settings.
+"""Writes the documents that follow from the code: errors, settings and events.
 
 python docs/generate.py            writes them
 python docs/generate.py --check    ends with 1 when one is not current
@@ -11,11 +11,14 @@ import inspect
 import sys
 import typing
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
+from ecosystem.contract import eventbook, events, happenings
 from ecosystem.contract.errors import EXIT_CODE, HTTP_STATUS, RETRYABLE, DomainError, ErrorKind, all_errors
+from ecosystem.contract.events import EVENT_TYPES
+from ecosystem.contract.webhook import WebhookPayload
 from ecosystem.settings import ALIASES, HINTS, IGNORED, SECRET_FIELDS, Settings
 from ecosystem.settings import fields as fields_module
 
@@ -154,7 +157,111 @@ def _values(kind: object) -> str:
     )
 
 
-PAGES: Final = {"errors.md": errors_page, "settings.md": settings_page}
+def events_page() -> str:
+    """`events.md`: every type of event with its members and one example."""
+    schema = eventbook.schema()
+    lines = [
+        "# Events",
+        "",
+        _MARK,
+        "",
+        "What webhooks in the format `zapvisor`, `GET /events` and `WS /api/dashboard/events` carry; how they are delivered",
+        "is in [webhooks](guides/webhooks.md). `GET /events/schema` answers the JSON Schema of all of this, and",
+        "`/openapi.json` has it under `webhooks`. New types and new members may come with any version: pass over what you",
+        "do not know. A person is named by phone number (`jid`) and LID (`lid`); one is null only where WhatsApp did not",
+        "tell. Examples set every member, also where a real event has only some of them.",
+        "",
+        "## Every event",
+        "",
+        *_members(WebhookPayload, schema["$defs"]["WebhookPayload"]),
+        "",
+        "## Types",
+        "",
+        "| event | meaning |",
+        "|---|---|",
+        *(f"| [`{name}`](#{_anchor(name)}) | {_cell(eventbook.meaning(name))} |" for name in EVENT_TYPES),
+    ]
+    for name, shape in EVENT_TYPES.items():
+        found = schema["$defs"][name]["properties"]["data"]
+        body = msgspec.json.format(msgspec.json.encode(eventbook.example(name)), indent=2).decode()
+        lines += ["", f"## {name}", "", _sentence(eventbook.meaning(name)), ""]
+        lines += [*_members(shape, schema["$defs"][found["$ref"].removeprefix("#/$defs/")]), "", "```json", body, "```"]
+    lines += ["", "## Parts"]
+    for part in _parts(schema):
+        lines += ["", f"### {part.__name__}", "", (part.__doc__ or "").strip(), ""]
+        lines += _members(part, schema["$defs"][part.__name__])
+    return "\n".join(lines) + "\n"
+
+
+def _members(shape: type[msgspec.Struct], schema: dict[str, Any]) -> list[str]:
+    """The table of a struct's members, with the docstring below each."""
+    said = _docstrings(shape)
+    lines = ["| member | | meaning |", "|---|---|---|"]
+    for name, kind in schema.get("properties", {}).items():
+        words = said.get(name, "")
+        if name not in schema.get("required", ()) and "default" not in kind:
+            words = f"May be absent. {words}".strip()
+        lines.append(f"| `{name}` | {_kind(kind)} | {_cell(words)} |")
+    return lines if len(lines) > 2 else ["No members."]
+
+
+def _docstrings(shape: type[msgspec.Struct]) -> dict[str, str]:
+    body = typing.cast("ast.ClassDef", ast.parse(inspect.getsource(shape)).body[0]).body
+    found: dict[str, str] = {}
+    name = ""
+    for node in body:
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            name = node.target.id
+        elif name and isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            found[name] = " ".join(inspect.cleandoc(str(node.value.value)).split())
+    return found
+
+
+def _parts(schema: dict[str, Any]) -> list[type[msgspec.Struct]]:
+    """The structs that are members of events."""
+    candidates = [*vars(events).values(), *vars(happenings).values()]
+    shapes = {each for each in candidates if isinstance(each, type) and issubclass(each, msgspec.Struct)}
+    others = {*EVENT_TYPES.values(), msgspec.Struct}
+    return sorted(
+        (each for each in shapes - others if each.__name__ in schema["$defs"]), key=lambda each: each.__name__
+    )
+
+
+def _kind(schema: dict[str, Any]) -> str:
+    """What a member may hold, in words."""
+    if "$ref" in schema:
+        name = schema["$ref"].removeprefix("#/$defs/")
+        enum: list[str] | None = eventbook.schema()["$defs"][name].get("enum")
+        if enum is None:
+            return f"[{name}](#{_anchor(name)})"
+        return "text" if len(enum) > 8 else ", ".join(f"`{value}`" for value in enum)
+    if "anyOf" in schema:
+        return " or ".join(_kind(arm) for arm in schema["anyOf"])
+    if schema.get("type") == "array":
+        return f"list of {_kind(schema['items'])}"
+    words = {
+        "string": "text",
+        "integer": "whole number",
+        "boolean": "`true`, `false`",
+        "number": "number",
+        "null": "null",
+    }
+    return words.get(schema.get("type", ""), "object")
+
+
+def _anchor(title: str) -> str:
+    return title.lower().replace(".", "")
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+PAGES: Final = {"errors.md": errors_page, "settings.md": settings_page, "events.md": events_page}
 
 
 def main() -> int:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any, Final, TypeAlias, cast
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
@@ -28,6 +28,7 @@ ANA: Final = Person(jid=JID, lid=LID, name="Ana")
 BEA: Final = Person(jid="5521900000002@s.whatsapp.net", lid="987654321@lid")
 EVENT_ID: Final = "01KDZ7B7BWD2DRJRVKCXGP6Q7C"
 
+_REF: Final = "#/$defs/"
 _MOMENT: Final = {"type": "string", "format": "date-time"}
 
 ORCHESTRATED: Final = frozenset({life.SessionCreated, life.SessionDeleted})
@@ -188,41 +189,27 @@ def example(name: str) -> WebhookPayload:
     )
 
 
-def definitions(ref_template: str) -> tuple[dict[str, Json], dict[str, Json]]:
-    """(by event the schema of its whole body, the shared definitions those refer to)."""
-    names = list(EVENT_TYPES)
-    kinds = [*EVENT_TYPES.values(), WebhookPayload]
-    found, shared = msgspec.json.schema_components(kinds, ref_template=ref_template)
-    datas = dict(zip(names, found[:-1], strict=True))
-    envelope = shared[_name(found[-1], ref_template)]
-    bodies = {
-        name: {
-            **envelope,
-            "title": name,
-            "description": meaning(name),
-            "properties": {
-                **envelope["properties"],
-                "event": {"const": name},
-                "timestamp": _MOMENT,
-                "data": datas[name],
-            },
-        }
-        for name in names
+def body_schema(name: str, envelope: Json, data: Json) -> Json:
+    """The schema of a whole body of that type, out of the schema of the envelope and that of its data."""
+    return {
+        **envelope,
+        "title": name,
+        "description": meaning(name),
+        "properties": {**envelope["properties"], "event": {"const": name}, "timestamp": _MOMENT, "data": data},
     }
-    return bodies, cast("dict[str, Json]", shared)
 
 
 def schema() -> Json:
     """The JSON Schema of every event, as `GET /events/schema` answers it: `$defs` has one definition an event, by its name."""
-    bodies, shared = definitions("#/$defs/{name}")
+    found, shared = msgspec.json.schema_components(
+        [*EVENT_TYPES.values(), WebhookPayload], ref_template=_REF + "{name}"
+    )
+    envelope = shared[str(found[-1]["$ref"]).removeprefix(_REF)]
+    bodies = {name: body_schema(name, envelope, data) for name, data in zip(EVENT_TYPES, found[:-1], strict=True)}
     return {
         "$schema": DIALECT,
         "title": "Zapvisor events",
         "description": "What webhooks in the format `zapvisor` and the live feeds carry.",
-        "oneOf": [{"$ref": f"#/$defs/{name}"} for name in bodies],
+        "oneOf": [{"$ref": f"{_REF}{name}"} for name in bodies],
         "$defs": {**shared, **bodies},
     }
-
-
-def _name(reference: Json, ref_template: str) -> str:
-    return str(reference["$ref"]).removeprefix(ref_template.removesuffix("{name}"))

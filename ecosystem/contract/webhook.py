@@ -228,13 +228,19 @@ class WebhookPayload(msgspec.Struct, frozen=True, kw_only=True):
     """The body a target receives. `id` stays the same however often it is sent: drop what you have seen."""
 
     id: str
+    """A ULID."""
     event: str
+    """The name of its type."""
     session_id: str
     device_jid: str | None
     """The session's own address, if it is paired."""
     seq: int
     """Counts the session's events, for each `source` apart."""
     timestamp: datetime
+    """When it happened, or became known here; UTC."""
     data: dict[str, Any]
+    """What the type has, as below."""
     metadata: dict[str, Any]
+    """The session's own, as the operator set it."""
     source: EventSource = EventSource.WORKER
+    """Who tells it: the session's worker, or the orchestrator where no worker can."""

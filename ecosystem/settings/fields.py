@@ -209,6 +209,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """Tries of a delivery. Unset: 3, in production 5."""
     webhook_workers: Annotated[int, msgspec.Meta(ge=1, le=200)] = 5
     """Processes that deliver webhooks; each serves many targets at once."""
+    webhook_private_for_sessions: bool = False
+    """Whether a session's key may set webhooks at private addresses too; the admin key always may."""
     webhook_give_up_s: Positive = 86400
     """How long an event is tried while its target is down, before it becomes a dead letter."""
     webhook_backlog_max: Annotated[int, msgspec.Meta(ge=100)] = 100_000

@@ -162,6 +162,8 @@ class Guard:
         if rule.reach is Reach.ANYBODY:
             if rule.scope is not None:
                 caller.require_scope(rule.scope)
+                if caller.session_id is not None:
+                    self._limit_session(request, caller, caller.session_id, sends=False)
             return
         if rule.reach is Reach.SESSION:
             session_id = request.match_info[rule.parameter]

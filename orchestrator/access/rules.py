@@ -45,6 +45,8 @@ _READ: Final = Rule(Reach.SESSION, Scope.READ)
 _CONTROL: Final = Rule(Reach.SESSION, Scope.CONTROL)
 _SETTINGS: Final = Rule(Reach.SESSION, Scope.SETTINGS)
 _DELETE: Final = Rule(Reach.SESSION, Scope.DELETE)
+_NARROWED_READ: Final = Rule(Reach.ANYBODY, Scope.READ)
+_NARROWED_SETTINGS: Final = Rule(Reach.ANYBODY, Scope.SETTINGS)
 _FLEET_READ: Final = Rule(Reach.FLEET, Scope.READ)
 _FLEET_CONTROL: Final = Rule(Reach.FLEET, Scope.CONTROL)
 _FLEET_SETTINGS: Final = Rule(Reach.FLEET, Scope.SETTINGS)
@@ -69,27 +71,27 @@ _ONE: Final[dict[str, Rule]] = {
     "GET /history": _READ,
     "GET /keys": ADMIN_ONLY,
     "POST /keys": ADMIN_ONLY,
-    "GET /webhook": _SETTINGS,
+    "GET /webhook": _READ,
     "PUT /webhook": _SETTINGS,
     "DELETE /webhook": _SETTINGS,
 }
 """Below `/sessions/{session}` and `/api/sessions/{session}`."""
 
 _WEBHOOKS: Final[dict[str, Rule]] = {
-    "GET ": _FLEET_SETTINGS,
-    "POST ": _FLEET_SETTINGS,
-    "POST /send": _FLEET_SETTINGS,
-    "GET /stats": _FLEET_READ,
+    "GET ": _NARROWED_READ,
+    "POST ": _NARROWED_SETTINGS,
+    "POST /send": _NARROWED_SETTINGS,
+    "GET /stats": _NARROWED_READ,
     "GET /sessions/{session}/stats": _READ,
-    "GET /dead-letters": _FLEET_READ,
-    "GET /{webhook}": _FLEET_SETTINGS,
-    "PUT /{webhook}": _FLEET_SETTINGS,
-    "PATCH /{webhook}": _FLEET_SETTINGS,
-    "DELETE /{webhook}": _FLEET_SETTINGS,
-    "GET /{webhook}/deliveries": _FLEET_READ,
-    "POST /{webhook}/replay": _FLEET_SETTINGS,
+    "GET /dead-letters": _NARROWED_READ,
+    "GET /{webhook}": _NARROWED_READ,
+    "PUT /{webhook}": _NARROWED_SETTINGS,
+    "PATCH /{webhook}": _NARROWED_SETTINGS,
+    "DELETE /{webhook}": _NARROWED_SETTINGS,
+    "GET /{webhook}/deliveries": _NARROWED_READ,
+    "POST /{webhook}/replay": _NARROWED_SETTINGS,
 }
-"""Below `/webhooks` and `/api/webhooks`."""
+"""Below `/webhooks` and `/api/webhooks`: a session's key has to do with its own session's targets alone."""
 
 
 def _device(scope: Scope) -> Rule:
@@ -138,6 +140,9 @@ RULES: Final[dict[str, Rule]] = {
     "POST /keys/{key_id}/rotate": ADMIN_ONLY,
     "POST /secret-key/rotate": ADMIN_ONLY,
     "GET /audit": ADMIN_ONLY,
+    "GET /events": _NARROWED_READ,
+    "GET /events/schema": _ANYBODY,
+    "GET /api/dashboard/events": _NARROWED_READ,
     "GET /openapi.json": _ANYBODY,
     "GET /docs": _ANYBODY,
     "GET /docs/{tail}": _ANYBODY,

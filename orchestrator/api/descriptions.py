@@ -143,6 +143,7 @@ INSTANCE: Final[dict[str, Described]] = {
     "GET /events": Described(
         "What happens, as server-sent events", {200: str}, feed.FeedQuery, media=("text/event-stream",)
     ),
+    "GET /events/schema": Described("The JSON Schema of every event", {200: dict[str, Any]}),
     "GET /api/dashboard/events": Described("What happens, as a WebSocket", {101: NOTHING}, feed.FeedQuery),
 }
 

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Final
 import msgspec
 from aiohttp import web
 
+from ecosystem.contract import eventbook
 from ecosystem.contract.ids import parse_session_id
 from ecosystem.contract.webhook import WebhookPayload
-from ecosystem.web import read_query
+from ecosystem.web import json_response, read_query
 from orchestrator.access.guard import caller_of
+from orchestrator.api.queries import NoQuery
 from orchestrator.webhooks.feed import Gap, Shown, Wanted
 from orchestrator.webhooks.matching import check_events
 from orchestrator.webhooks.payload import payload_of
@@ -52,7 +54,13 @@ class FeedRoutes:
 
     def add_routes(self, app: web.Application) -> None:
         """Before the gateway's, which takes everything below `/api/`."""
-        app.add_routes([web.get("/events", self.stream), web.get("/api/dashboard/events", self.socket)])
+        app.add_routes(
+            [
+                web.get("/events", self.stream),
+                web.get("/events/schema", self.schema),
+                web.get("/api/dashboard/events", self.socket),
+            ]
+        )
         app.on_shutdown.append(self._end)
 
     async def _end(self, _: web.Application) -> None:
@@ -90,6 +98,11 @@ class FeedRoutes:
             listening.cancel()
             await asyncio.gather(listening, return_exceptions=True)
         return socket
+
+    async def schema(self, request: web.Request) -> web.StreamResponse:
+        """The JSON Schema of every event."""
+        read_query(request, NoQuery)
+        return json_response(eventbook.schema())
 
     async def _open(self, request: web.Request) -> AsyncGenerator[Item, None]:
         """Raises an error naming the parameter, SessionForbidden, RedisDown."""

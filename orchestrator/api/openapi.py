@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import msgspec
 from aiohttp import web
 
-from ecosystem.contract import catalogue
+from ecosystem.contract import catalogue, eventbook
 from ecosystem.contract.catalogue_shapes import Refused
 from ecosystem.contract.errors import Problem
+from ecosystem.contract.events import EVENT_TYPES
+from ecosystem.contract.webhook import WebhookPayload
 from orchestrator.api.descriptions import TABLE, Described
 from orchestrator.api.version import VERSION
 
@@ -118,6 +120,7 @@ def build(app: web.Application) -> Json:
         "security": [{"bearer": []}, {"header": []}, {"basic": []}],
         "tags": [{"name": tag} for tag in sorted(set(_tags(paths)))],
         "paths": dict(sorted(paths.items())),
+        "webhooks": {name: _told(schemas, name) for name in EVENT_TYPES},
         "components": {
             "schemas": schemas.components,
             "responses": {
@@ -143,12 +146,28 @@ def _control_routes(app: web.Application) -> Iterator[tuple[str, str, Described 
 
 
 def _types(control: Iterable[tuple[str, str, Described | None, str]]) -> Iterator[object]:
-    yield from (Problem, Refused)
+    yield from (Problem, Refused, WebhookPayload, *EVENT_TYPES.values())
     for _, _, described, _ in control:
         if described is not None:
             yield from (described.query, described.body, *described.answers.values())
     for operation in catalogue.SESSION_ROUTES:
         yield from (operation.query, operation.body, operation.results)
+
+
+def _told(schemas: Schemas, name: str) -> Json:
+    """What a webhook receives of one type of event."""
+    envelope = {"properties": schemas.members(WebhookPayload)[0], "required": schemas.members(WebhookPayload)[1]}
+    schema = eventbook.body_schema(name, {"type": "object", **envelope}, schemas.of(EVENT_TYPES[name]))
+    example = msgspec.to_builtins(eventbook.example(name))
+    return {
+        "post": {
+            "operationId": f"event_{re.sub(r'[^a-z]', '_', name)}",
+            "tags": ["events"],
+            "summary": eventbook.meaning(name),
+            "requestBody": {"content": {catalogue.JSON: {"schema": schema, "example": example}}},
+            "responses": {"2XX": {"description": "Taken; any other answer has it sent again"}},
+        }
+    }
 
 
 # --- one operation

@@ -98,38 +98,44 @@ class WebhookRoutes:
             )
 
     async def create(self, request: web.Request) -> web.StreamResponse:
+        """Without `session_id` it is told of every session; made with a session's key, of that one."""
         read_query(request, NoQuery)
-        view = await self._service.create(await read_body(request, CreateWebhook), allow_private=_may_reach(request))
+        body = await read_body(request, CreateWebhook)
+        body = msgspec.structs.replace(body, session_id=_narrowed(request, body.session_id))
+        view = await self._service.create(body, allow_private=self._may_reach(request))
         return json_response(view, status=201, headers={"Location": f"/webhooks/{view.id}", **_NO_STORE})
 
     async def page(self, request: web.Request) -> web.StreamResponse:
-        return json_response(await self._service.page(read_query(request, TargetsQuery).session_id))
+        return json_response(await self._service.page(_narrowed(request, read_query(request, TargetsQuery).session_id)))
 
     async def get(self, request: web.Request) -> web.StreamResponse:
         read_query(request, NoQuery)
-        return json_response(await self._service.get(request.match_info["webhook"]))
+        return json_response(await self._service.get(await self._own(request)))
 
     async def update(self, request: web.Request) -> web.StreamResponse:
         read_query(request, NoQuery)
         body = await read_body(request, UpdateWebhook)
         return json_response(
-            await self._service.update(request.match_info["webhook"], body, allow_private=_may_reach(request)),
+            await self._service.update(await self._own(request), body, allow_private=self._may_reach(request)),
             headers=_NO_STORE,
         )
 
     async def delete(self, request: web.Request) -> web.StreamResponse:
         read_query(request, NoQuery)
-        await self._service.delete(request.match_info["webhook"])
+        await self._service.delete(await self._own(request))
         return web.Response(status=204)
 
     async def send(self, request: web.Request) -> web.StreamResponse:
         read_query(request, NoQuery)
         body = await read_body(request, SendWebhook)
-        return json_response(await self._service.send(body, allow_private=_may_reach(request)))
+        body = msgspec.structs.replace(body, session_id=_narrowed(request, body.session_id))
+        if body.webhook_id is not None:
+            await self._service.must_belong(body.webhook_id, caller_of(request).session_id)
+        return json_response(await self._service.send(body, allow_private=self._may_reach(request)))
 
     async def stats(self, request: web.Request) -> web.StreamResponse:
         read_query(request, NoQuery)
-        return json_response(await self._service.stats())
+        return json_response(await self._service.stats(_narrowed(request, None)))
 
     async def session_stats(self, request: web.Request) -> web.StreamResponse:
         read_query(request, NoQuery)
@@ -137,20 +143,24 @@ class WebhookRoutes:
 
     async def deliveries(self, request: web.Request) -> web.StreamResponse:
         query = read_query(request, DeliveriesQuery)
-        target = request.match_info["webhook"]
+        target = await self._own(request)
         return json_response(await self._log.page(target, query.selection(), before=query.before, limit=query.limit))
 
     async def dead_letters(self, request: web.Request) -> web.StreamResponse:
         query = read_query(request, DeliveriesQuery)
         if query.state not in (None, DeliveryState.DEAD):
             raise InvalidRequest("state: dead letters are dead", field="state")
-        wanted = msgspec.structs.replace(query.selection(), state=DeliveryState.DEAD)
+        wanted = msgspec.structs.replace(
+            query.selection(), state=DeliveryState.DEAD, owner=caller_of(request).session_id
+        )
         return json_response(await self._log.page(None, wanted, before=query.before, limit=query.limit))
 
     async def replay(self, request: web.Request) -> web.StreamResponse:
         read_query(request, NoQuery)
         body = await read_body(request, ReplayWebhook)
-        return json_response(await self._log.replay(request.match_info["webhook"], body), status=202)
+        if body.session_id is not None:
+            caller_of(request).require_session(body.session_id)
+        return json_response(await self._log.replay(await self._own(request), body), status=202)
 
     async def of_session(self, request: web.Request) -> web.StreamResponse:
         read_query(request, NoQuery)
@@ -160,7 +170,7 @@ class WebhookRoutes:
         read_query(request, NoQuery)
         session_id = _session(request)
         body = await read_body(request, SetSessionWebhook)
-        view = await self._service.set_of_session(session_id, body, allow_private=_may_reach(request))
+        view = await self._service.set_of_session(session_id, body, allow_private=self._may_reach(request))
         return web.Response(status=204) if view is None else json_response(view, headers=_NO_STORE)
 
     async def delete_of_session(self, request: web.Request) -> web.StreamResponse:
@@ -168,10 +178,23 @@ class WebhookRoutes:
         await self._service.set_of_session(_session(request), SetSessionWebhook(url=""))
         return web.Response(status=204)
 
+    async def _own(self, request: web.Request) -> str:
+        """The target in the path. Raises WebhookNotFound for one that is not the caller's to know of."""
+        target_id = request.match_info["webhook"]
+        await self._service.must_belong(target_id, caller_of(request).session_id)
+        return target_id
 
-def _may_reach(request: web.Request) -> bool:
-    """Whether who asks may have requests sent into private networks: the admin may, a session's key may not."""
-    return caller_of(request).is_admin
+    def _may_reach(self, request: web.Request) -> bool:
+        """Whether who asks may have requests sent into private networks: the admin may, others where the settings say so."""
+        return caller_of(request).is_admin or self._service.private_for_sessions
+
+
+def _narrowed(request: web.Request, session_id: str | None) -> str | None:
+    """The session that was named, or else the caller's own. Raises SessionForbidden for another's."""
+    caller = caller_of(request)
+    if session_id is not None:
+        caller.require_session(session_id)
+    return session_id or caller.session_id
 
 
 def _session(request: web.Request) -> str:

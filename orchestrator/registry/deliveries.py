@@ -74,6 +74,8 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
     types: tuple[str, ...] | None = None
     state: DeliveryState | None = None
     session_id: str | None = None
+    owner: str | None = None
+    """Only deliveries to this session's own targets."""
     since: datetime | None = None
     until: datetime | None = None
 
@@ -441,6 +443,12 @@ def _conditions(wanted: Selection, *, deliveries: bool = True) -> tuple[list[sql
         parts.append(sql.SQL("e.occurred_at < %(until)s"))
     if deliveries and wanted.delivery_id is not None:
         parts.append(sql.SQL("d.id = %(delivery_id)s"))
+    if deliveries and wanted.owner is not None:
+        parts.append(
+            sql.SQL(
+                "d.target_id IN (SELECT id FROM webhook_targets WHERE session_id = %(owner)s AND retired_at IS NULL)"
+            )
+        )
     if deliveries and wanted.state is not None:
         parts.append(sql.SQL("d.state = %(state)s"))
     values: dict[str, object] = {name: getattr(wanted, name) for name in Selection.__struct_fields__}

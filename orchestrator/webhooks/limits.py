@@ -20,6 +20,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     retry_count: int
     give_up_s: float
     chats_at_once: int = 8
+    private_for_sessions: bool = False
+    """Whether keys of sessions may set targets at private addresses."""
 
 
 def make_limits(settings: Settings) -> Limits:
@@ -29,4 +31,5 @@ def make_limits(settings: Settings) -> Limits:
         timeout_s=settings.webhook_timeout_s if settings.webhook_timeout_s is not None else timeout_s,
         retry_count=settings.webhook_retry_count if settings.webhook_retry_count is not None else retry_count,
         give_up_s=settings.webhook_give_up_s,
+        private_for_sessions=settings.webhook_private_for_sessions,
     )

@@ -78,6 +78,20 @@ class WebhookService:
         async with self._database.use() as connection:
             return await self._show(connection, target_id)
 
+    async def must_belong(self, target_id: str, session_id: str | None) -> None:
+        """Raises WebhookNotFound unless it is that session's own, alive with it; None: every target will do."""
+        if session_id is None:
+            return
+        async with self._database.use() as connection:
+            row = await webhooks.get(connection, target_id)
+        if row is None or row.session_id != session_id or row.retired_at is not None:
+            raise WebhookNotFound
+
+    @property
+    def private_for_sessions(self) -> bool:
+        """Whether keys of sessions may have requests sent to private addresses."""
+        return self._means.limits.private_for_sessions
+
     async def create(self, body: CreateWebhook, *, allow_private: bool = False) -> WebhookView:
         """A new target; the answer carries its secret. Raises an error naming the field, or SessionNotFound.
 

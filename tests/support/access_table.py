@@ -29,19 +29,25 @@ def every(scope: str) -> Needs:
     return Needs("fleet", scope)
 
 
+def narrowed(scope: str) -> Needs:
+    """Any key with that scope; what the answer is about is its own session."""
+    return Needs("anybody", scope)
+
+
 SESSION_ROUTES: Final = {
     "GET ": own("read"), "PUT ": own("settings"), "PATCH ": own("settings"), "DELETE ": own("delete"),
     "POST /start": own("control"), "POST /connect": own("control"), "POST /stop": own("control"),
     "POST /disconnect": own("control"), "POST /restart": own("control"), "POST /logout": own("control"),
     "GET /status": own("read"), "GET /qr": own("control"), "POST /pairphone": own("control"), "GET /logs": own("read"),
     "GET /history": own("read"), "GET /keys": ADMIN, "POST /keys": ADMIN,
-    "GET /webhook": own("settings"), "PUT /webhook": own("settings"), "DELETE /webhook": own("settings"),
+    "GET /webhook": own("read"), "PUT /webhook": own("settings"), "DELETE /webhook": own("settings"),
 }  # fmt: skip
 WEBHOOK_ROUTES: Final = {
-    "GET ": every("settings"), "POST ": every("settings"), "POST /send": every("settings"), "GET /stats": every("read"),
-    "GET /sessions/{session}/stats": own("read"), "GET /dead-letters": every("read"), "GET /{webhook}": every("settings"),
-    "PUT /{webhook}": every("settings"), "PATCH /{webhook}": every("settings"), "DELETE /{webhook}": every("settings"),
-    "GET /{webhook}/deliveries": every("read"), "POST /{webhook}/replay": every("settings"),
+    "GET ": narrowed("read"), "POST ": narrowed("settings"), "POST /send": narrowed("settings"),
+    "GET /stats": narrowed("read"), "GET /sessions/{session}/stats": own("read"), "GET /dead-letters": narrowed("read"),
+    "GET /{webhook}": narrowed("read"), "PUT /{webhook}": narrowed("settings"), "PATCH /{webhook}": narrowed("settings"),
+    "DELETE /{webhook}": narrowed("settings"), "GET /{webhook}/deliveries": narrowed("read"),
+    "POST /{webhook}/replay": narrowed("settings"),
 }  # fmt: skip
 DEVICE_ROUTES: Final = {
     "GET ": own("read"), "DELETE ": own("delete"), "GET /login": own("control"), "POST /login/code": own("control"),
@@ -66,6 +72,7 @@ CONTROL_API: Final[dict[str, Needs]] = {
     "GET /devices": Needs("anybody", "read"), "POST /devices": every("control"), **_below("/devices/{device_id}", DEVICE_ROUTES),
     "POST /device/login": every("control"), "POST /device/logout": every("control"), "GET /device/list": Needs("anybody", "read"),
     "GET /app/devices": Needs("anybody", "read"), "GET /app/info": Needs("anybody", "read"), "GET /ws": Needs("anybody", "read"),
+    "GET /events": narrowed("read"), "GET /events/schema": ANY, "GET /api/dashboard/events": narrowed("read"),
     "GET /openapi.json": ANY, "GET /docs": ANY, "GET /docs/{tail}": ANY,
 }  # fmt: skip
 """By method and pattern."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
 import pytest
 
 from ecosystem.contract.errors import InvalidRequest
@@ -324,14 +325,109 @@ async def test_a_session_deleted_and_made_anew_does_not_inherit_targets(stage: S
     rig.start_workers()
     after = rig.event("alpha")
     await rig.send(before, after)
-    await rig.until("the old one's last event", lambda: sink.ids() == [before.id])
+
+    def messages() -> list[str]:
+        return [one.payload.id for one in sink.accepted["hook"] if one.payload and one.payload.event == "message"]
+
+    await rig.until("the old one's last event", lambda: messages() == [before.id])
     assert (await stage.refusal("GET", "/sessions/alpha/webhook", status=404))[0] == "webhook_not_found"
 
     async def read() -> bool:
         return (await rig.rows("SELECT last_seq FROM webhook_cursors WHERE session_id = 'alpha'")) == [{"last_seq": 2}]
 
     await rig.until("the new one's was read", read)
-    assert sink.ids() == [before.id]
+    assert messages() == [before.id]
+    (end,) = (one.payload for one in sink.accepted["hook"] if one.payload and one.payload.event == "session.deleted")
+    assert (end.session_id, end.source, end.data["name"]) == ("alpha", "orchestrator", "alpha")
+
+
+async def test_a_session_s_key_has_to_do_with_its_own_targets_alone(stage: Stage, sink: WebhookSink) -> None:
+    zap = stage.zap
+    await zap.create("alpha")
+    await zap.create("beta")
+    keys = {}
+    for name, session, scopes in (("own", "alpha", ["read", "settings"]), ("reader", "alpha", ["read"])):
+        answer = await zap.http("POST", "/keys", {"name": name, "session_id": session, "scopes": scopes})
+        keys[name] = answer.body["api_key"]
+    everywhere = await stage.ask("POST", "/webhooks", {"url": sink.url("every")}, 201)
+    other = await stage.ask("POST", "/webhooks", {"url": sink.url("beta"), "session_id": "beta"}, 201)
+    given = await stage.ask("POST", "/webhooks", {"url": sink.url("given"), "session_id": "alpha"}, 201)
+
+    async def asked(method: str, path: str, body: object = None, key: str = "own") -> tuple[int, Any]:
+        answer = await zap.http(method, path, body, key=keys[key])
+        return answer.status, answer.body
+
+    status, made = await asked("POST", "/webhooks", {"url": "https://crm.example/hook", "events": ["message"]})
+    assert (status, made["session_id"]) == (201, "alpha"), "its own session is meant where none is named"
+    assert (await asked("POST", "/webhooks", {"url": "https://crm.example/", "session_id": "beta"}))[1]["code"] == (
+        "session_forbidden"
+    )
+    status, listed = await asked("GET", "/webhooks")
+    assert {each["id"] for each in listed["webhooks"]} == {given["id"], made["id"]}
+    assert (await asked("GET", "/webhooks?session_id=beta"))[0] == 403
+    for target in (everywhere["id"], other["id"]):
+        for method, path, body in (
+            ("GET", "", None),
+            ("PATCH", "", {"name": "mine"}),
+            ("DELETE", "", None),
+            ("GET", "/deliveries", None),
+            ("POST", "/replay", {"state": "dead"}),
+        ):
+            assert (await asked(method, f"/webhooks/{target}{path}", body))[1]["code"] == "webhook_not_found"
+        assert (await asked("POST", "/webhooks/send", {"webhook_id": target}))[1]["code"] == "webhook_not_found"
+    path = f"/webhooks/{made['id']}"
+    assert (await asked("PATCH", path, {"name": "mine"}))[1]["name"] == "mine"
+    assert (await asked("GET", path, key="reader"))[0] == 200
+    assert (await asked("PATCH", path, {"name": "x"}, "reader"))[1]["code"] == "scope_missing"
+    assert (await asked("GET", f"{path}/deliveries", key="reader"))[0] == 200
+    assert (await asked("POST", f"{path}/replay", {"state": "dead"}))[0] == 202
+    assert (await asked("POST", f"{path}/replay", {"session_id": "beta"}))[1]["code"] == "session_forbidden"
+    assert (await asked("GET", "/webhooks/stats"))[0] == 200
+    assert (await asked("GET", "/webhooks/dead-letters"))[0] == 200
+    assert (await asked("DELETE", path))[0] == 204
+    assert len((await stage.ask("GET", "/webhooks"))["webhooks"]) == 3
+
+
+async def test_a_session_s_key_reaches_no_private_address_unless_allowed(stage: Stage, sink: WebhookSink) -> None:
+    zap = stage.zap
+    await zap.create("alpha")
+    key = (await zap.http("POST", "/keys", {"name": "own", "session_id": "alpha"})).body["api_key"]
+    attempts: list[tuple[str, str, dict[str, object]]] = [
+        ("POST", "/webhooks", {"url": sink.url()}),
+        ("PUT", "/sessions/alpha/webhook", {"url": sink.url()}),
+        ("POST", "/webhooks/send", {"url": sink.url()}),
+    ]
+    for method, path, body in attempts:
+        answer = await zap.http(method, path, body, key=key)
+        assert (answer.status, answer.body["field"]) == (422, "url"), path
+    assert not sink.received
+    service = zap.zap.webhooks.service
+    limits = msgspec.structs.replace(service._means.limits, private_for_sessions=True)
+    service._means = service._means._replace(limits=limits)
+    for method, path, body in attempts:
+        assert (await zap.http(method, path, body, key=key)).status in (200, 201), path
+    assert len(sink.received) == 1
+
+
+async def test_dead_letters_of_others_are_not_shown_to_a_session_s_key(stage: Stage, sink: WebhookSink) -> None:
+    rig = stage.rig
+    await stage.zap.create("alpha")
+    key = (await stage.zap.http("POST", "/keys", {"name": "own", "session_id": "alpha"})).body["api_key"]
+    everywhere = await rig.target(sink.url("every"))
+    own = await rig.target(sink.url("own"), session_id="alpha")
+    await rig.send(rig.event("alpha"))
+
+    async def stored() -> bool:
+        rows = await rig.rows("SELECT target_id FROM webhook_deliveries WHERE target_id = ANY(%s)", [everywhere, own])
+        return {row["target_id"] for row in rows} == {everywhere, own}
+
+    await rig.until("stored", stored)
+    async with rig.database.transaction() as connection:
+        await connection.execute("UPDATE webhook_deliveries SET state = 'dead', finished_at = now()")
+    shown = (await stage.zap.http("GET", "/webhooks/dead-letters", key=key)).body["deliveries"]
+    assert {each["webhook_id"] for each in shown} == {own}
+    every = (await stage.ask("GET", "/webhooks/dead-letters"))["deliveries"]
+    assert {each["webhook_id"] for each in every} >= {own, everywhere}
 
 
 async def test_gowa_receivers_get_what_they_know(stage: Stage, sink: WebhookSink) -> None:

@@ -6,8 +6,11 @@ import asyncio
 import json
 from typing import TYPE_CHECKING, Any
 
+import jsonschema_rs
+import msgspec
 import pytest
 
+from ecosystem.contract.events import EVENT_TYPES
 from tests.support.orchestrated import KEY
 
 if TYPE_CHECKING:
@@ -130,6 +133,74 @@ async def test_the_same_over_a_websocket(stage: Stage) -> None:
     async with stage.zap.client.ws_connect(url, headers=HEADERS, params={"last_event_id": place}) as socket:
         gap = json.loads(await socket.receive_str(timeout=10))
         assert (gap["kind"], gap["id"]) == ("gap", place)
+
+
+async def test_a_session_s_key_sees_its_own_session_and_has_its_limits(stage: Stage) -> None:
+    rig, zap = stage.rig, stage.zap
+    await zap.create("alpha")
+    issued = (await zap.http("POST", "/keys", {"name": "own", "session_id": "alpha", "scopes": ["read"]})).body
+    blind = (await zap.http("POST", "/keys", {"name": "b", "session_id": "alpha", "scopes": ["send"]})).body["api_key"]
+    key = {"Authorization": f"Bearer {issued['api_key']}"}
+    await rig.send(rig.event("beta"), rig.event("alpha", type="session.qr", data={}), rig.event("beta"))
+
+    async with zap.client.get(f"{zap.url}/events?last_event_id=0&events=session.qr,message", headers=key) as answer:
+        assert answer.status == 200
+        (frame,) = await take(answer, 1)
+    assert (frame.payload["session_id"], frame["event"]) == ("alpha", "session.qr")
+    url = f"{zap.url}/api/dashboard/events?last_event_id=0&events=session.qr,message"
+    async with zap.client.ws_connect(url, headers=key) as socket:
+        told = json.loads(await socket.receive_str(timeout=30))
+        assert (told["event"]["session_id"], told["event"]["event"]) == ("alpha", "session.qr")
+    for path in ("/events", "/api/dashboard/events"):
+        refused = await zap.http("GET", f"{path}?session=beta", key=issued["api_key"])
+        assert (refused.status, refused.body["code"]) == (403, "session_forbidden")
+        assert (await zap.http("GET", path, key=blind)).body["code"] == "scope_missing"
+    guard = zap.zap.guard
+    guard._rates = msgspec.structs.replace(guard._rates, session_requests=2)
+    seen = [(await zap.http("GET", "/events?surprise=1", key=issued["api_key"])).status for _ in range(5)]
+    assert 429 in seen, seen
+    assert (await zap.http("GET", "/events?surprise=1")).status == 422, "the admin key has no limits of its own"
+
+
+async def test_a_quiet_feed_says_that_it_is_still_there(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("orchestrator.webhooks.feed.WAIT_S", 0.1)
+    async with stage.zap.client.get(f"{stage.zap.url}/events?session=nobody", headers=HEADERS) as answer:
+        async with asyncio.timeout(30):
+            while (line := await answer.content.readline()) and not line.startswith(b":"):
+                continue
+    assert line == b": still here\n"
+    async with stage.zap.client.ws_connect(
+        f"{stage.zap.url}/api/dashboard/events?session=nobody", headers=HEADERS
+    ) as socket:
+        assert json.loads(await socket.receive_str(timeout=30)) == {"kind": "silence"}
+
+
+async def test_what_the_orchestrator_tells_is_in_the_feed(stage: Stage) -> None:
+    async with stage.zap.client.get(f"{stage.zap.url}/events?events=session.created", headers=HEADERS) as answer:
+        await stage.zap.create("gamma")
+        async with asyncio.timeout(30):
+            async for frame in frames(answer):
+                assert (frame["event"], frame.payload["session_id"]) == ("session.created", "gamma")
+                assert frame.payload["source"] == "orchestrator"
+                break
+
+
+async def test_the_schema_describes_what_comes(stage: Stage) -> None:
+    schema = await stage.ask("GET", "/events/schema")
+    follows = jsonschema_rs.Draft202012Validator(schema)
+    rig = stage.rig
+    await rig.send(rig.event("alpha", type="session.qr", data={"text": "2@abc", "seq": 1, "expires_in_s": 60}))
+    params = {"last_event_id": "0", "events": "session.qr"}
+    async with stage.zap.client.get(f"{stage.zap.url}/events", headers=HEADERS, params=params) as answer:
+        (frame,) = await take(answer, 1)
+    follows.validate(frame.payload)
+    assert not follows.is_valid(frame.payload | {"event": "session.kiwi"})
+    described = (await stage.ask("GET", "/openapi.json"))["webhooks"]
+    assert set(described) == set(EVENT_TYPES)
+    told = described["session.qr"]["post"]["requestBody"]["content"]["application/json"]
+    assert told["example"]["event"] == "session.qr"
+    follows.validate(told["example"])
+    assert (await stage.zap.http("GET", "/events/schema", key=None)).status == 401
 
 
 @pytest.mark.parametrize("path", ["/events", "/api/dashboard/events"])
