@@ -38,6 +38,8 @@ from orchestrator.api.fleet import FleetRoutes
 from orchestrator.api.health import HealthRoutes
 from orchestrator.api.keys import KeyRoutes
 from orchestrator.api.openapi import OpenApiRoutes
+from orchestrator.api.operations import OperationRoutes
+from orchestrator.api.proxies import ProxyRoutes
 from orchestrator.api.sessions import SessionRoutes
 from orchestrator.api.signin import SignInRoutes
 from orchestrator.api.webhooks import WebhookRoutes
@@ -54,12 +56,16 @@ from orchestrator.reconcile.specs import Workshop
 from orchestrator.registry import migrate, secrets
 from orchestrator.registry.database import Database
 from orchestrator.registry.leader import Leadership
+from orchestrator.sessions.actions import Operations
 from orchestrator.sessions.idle import Unloader
 from orchestrator.sessions.keys import KeyService
 from orchestrator.sessions.names import DEFAULT, SessionNames
 from orchestrator.sessions.outboxes import WorkerOutboxes
 from orchestrator.sessions.pairing import Pairing
+from orchestrator.sessions.probe import Prober
+from orchestrator.sessions.proxies import Proxies
 from orchestrator.sessions.pusher import AccessPusher
+from orchestrator.sessions.rolling import Rolling
 from orchestrator.sessions.service import SessionOrchestrator
 from orchestrator.sessions.workers import WorkerClient
 from orchestrator.webhooks.roles import Webhooks
@@ -76,6 +82,8 @@ DRAIN_S: Final = 5.0
 RETRY_S: Final = 0.5
 CANCEL_AGAIN_S: Final = 1.0
 PURGE_EVERY_S: Final = 3600.0
+ADDRESS_FROM: Final = "https://api.ipify.org"
+"""Answers with its caller's address as plain text."""
 _LOG: Final = logging.getLogger(__name__)
 
 
@@ -103,12 +111,14 @@ class Orchestrator:
         self.trail = Trail(self.database, spool=settings.paths.root / "audit.spool", keep_s=settings.audit_keep_s)
         self.guard = make_guard(settings, self.keyring, self.limiter, self.trail, admin_key=admin_key)
         push_key = make_push_key(gateway_key)
+        self.box = secrets.SecretBox(reread=functools.partial(secrets.read_keys, settings))
         self.workshop = Workshop(
             settings,
             redis_url=redis_url,
             keys=(admin_key, gateway_key),
             push_key=push_key,
             grants=self.keyring.grants,
+            open_secret=self.box.open,
         )
         self.fleet = Fleet(
             make_policy(settings, leases_ports=not processes.capabilities.assigns_address),
@@ -132,11 +142,15 @@ class Orchestrator:
             only=DEFAULT if settings.single_session_mode else None,
             hold_s=settings.hold_s,
         )
+        self.rolling = Rolling(self.sessions, processes)
+        self.operations = Operations(self.sessions, self.rolling, processes)
+        self.proxies = Proxies(
+            self.sessions, self.database, self.box, make_prober(settings), interval_s=settings.proxy_check_interval_s
+        )
         self.unloader = Unloader(self.sessions, timeout_s=settings.session_timeout_s)
         self.names = SessionNames(self.sessions)
         self.keys = KeyService(self.database, self.keyring)
         self.pusher = AccessPusher(self.fleet, self.keyring, self.workers, key=push_key)
-        self.box = secrets.SecretBox(reread=functools.partial(secrets.read_keys, settings))
         self.rotation = SecretKeyRotation(settings, self.database, self.box)
         outboxes = WorkerOutboxes(self.sessions)
         self.webhooks = Webhooks(
@@ -174,6 +188,8 @@ class Orchestrator:
         AuditRoutes(self.database, self.trail).add_routes(app)
         HealthRoutes(self.fleet, self.database, store_writable=self.workshop.writable).add_routes(app)
         FleetRoutes(self.fleet, self.processes, self.settings).add_routes(app)
+        OperationRoutes(self.operations, self.rolling).add_routes(app)
+        ProxyRoutes(self.proxies).add_routes(app)
         pairing = Pairing(self.sessions, code_holds_s=self.settings.qr_code_timeout_s)
         SessionRoutes(self.sessions, pairing, self.processes, self.keys).add_routes(app)
         WebhookRoutes(self.webhooks.service, self.webhooks.log).add_routes(app)
@@ -211,6 +227,7 @@ class Orchestrator:
                 tasks.create_task(self.reconciler.run(), name="reconciler"),
                 tasks.create_task(self._purge(), name="archive"),
                 tasks.create_task(self.unloader.run(), name="unloader"),
+                tasks.create_task(self.proxies.run(), name="proxies"),
                 tasks.create_task(self.keyring.run(), name="keys"),
                 tasks.create_task(self.pusher.run(), name="access pusher"),
                 tasks.create_task(self.limiter.run(), name="limits"),
@@ -272,6 +289,16 @@ def make_guard(settings: Settings, keyring: Keyring, limiter: Limiter, trail: Tr
         browser=browser,
         rates=settings.rates,
         origins=parse_origins(settings.cors_origins, field="CORS_ORIGINS"),
+    )
+
+
+def make_prober(settings: Settings) -> Prober:
+    """How proxies are tried: against WhatsApp, or the sandbox where that is WhatsApp. Nothing else is asked then."""
+    source = settings.proxy_address_from or ("off" if settings.sandbox else ADDRESS_FROM)
+    return Prober(
+        timeout_s=settings.proxy_timeout_s,
+        authority=settings.paths.sandbox / "ca.pem" if settings.sandbox else None,
+        address_from=None if source == "off" else source,
     )
 
 

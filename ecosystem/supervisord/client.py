@@ -126,6 +126,14 @@ class SupervisordClient:
         self.stop_process(name)
         self.start_process(name)
 
+    def signal_process(self, name: str, signal: str) -> None:
+        """Sends a signal by its short name. Raises RouteNotFound for an unknown name, IllegalAction where it does not run."""
+        self._call("supervisor.signalProcess", name, signal)
+
+    def clear_log(self, name: str) -> None:
+        """Empties a program's log. Raises RouteNotFound for an unknown name."""
+        self._call("supervisor.clearProcessLogs", name)
+
     def tail(self, name: str, size: int = 16_384) -> str:
         """The last `size` bytes of a program's log. Raises RouteNotFound for an unknown name."""
         return str(self._call("supervisor.readProcessStdoutLog", name, -size, 0, ignore=_NO_LOG) or "")

@@ -19,6 +19,13 @@ class NoQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """No parameters."""
 
 
+class ReloadQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`POST /sessions/{session}/reload`. `wait`: seconds for the session to be back. `fresh_zygote`: with new code."""
+
+    wait: Wait = 30.0
+    fresh_zygote: bool = False
+
+
 class ListQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`GET /sessions`."""
 

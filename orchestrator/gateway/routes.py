@@ -49,6 +49,12 @@ CONTROL_WORDS: Final = frozenset(
         "logs",
         "history",
         "webhook",
+        "reload",
+        "flush",
+        "reset",
+        "signal",
+        "series",
+        "proxy",
     }
 )
 """Segments after `/sessions/{id}/` that belong to the control API, whatever the method."""
@@ -157,6 +163,7 @@ class Gateway:
         self._guard.enter(request, row.session_id, request.method, path)
         if isinstance(body, Stream):
             body.check = self._checker(row.session_id, names)
+        patience_s = max(self._media_timeout_s, self._sessions.workers.timeout_s) if takes_time(path) else None
         reach, end = self._sessions.reach, time.monotonic() + self._sessions.reach.hold_s
         while True:
             endpoint = await reach.endpoint(row)
@@ -164,7 +171,7 @@ class Gateway:
             try:
                 with reach.under_way(row.session_id):
                     return await self._proxy.carry(
-                        request, Route(url, row.session_id, self._sessions.workers.key, body)
+                        request, Route(url, row.session_id, self._sessions.workers.key, body, patience_s)
                     )
             except WorkerLost as error:
                 # Nobody listens there, so nothing was sent: a worker that died is back, elsewhere perhaps, in a moment.

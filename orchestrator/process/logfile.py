@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from typing import TYPE_CHECKING, BinaryIO, Final
 
@@ -97,3 +98,41 @@ def _seek_tail(file: BinaryIO, lines: int) -> None:
                 file.seek(position + scan + 1)
                 return
     file.seek(0 if lines else end)
+
+
+def empty(path: Path) -> int:
+    """Cuts a log to nothing and removes its rotated parts; how many bytes that freed. A log that is not there is empty."""
+    freed = 0
+    for file in rotated(path):
+        freed += file.stat().st_size
+        file.unlink(missing_ok=True)
+    if path.exists():
+        freed += path.stat().st_size
+        os.truncate(path, 0)  # whoever writes it appends
+    return freed
+
+
+def rotated(path: Path) -> list[Path]:
+    """The rotated parts of a log, newest first."""
+    parts = [file for file in path.parent.glob(f"{path.name}.*") if file.suffix[1:].isdigit()]
+    return sorted(parts, key=lambda file: int(file.suffix[1:]))
+
+
+def cap(folder: Path, *, most_bytes: int) -> list[Path]:
+    """Removes rotated parts below `folder`, the oldest first, until all its logs together fit; what was removed."""
+    sizes: dict[Path, tuple[float, int]] = {}
+    for file in folder.rglob("*"):
+        with contextlib.suppress(OSError):
+            if file.is_file():
+                found = file.stat()
+                sizes[file] = (found.st_mtime, found.st_size)
+    over = sum(size for _, size in sizes.values()) - most_bytes
+    removed = []
+    for file, (_, size) in sorted(sizes.items(), key=lambda item: item[1]):
+        if over <= 0:
+            break
+        if file.suffix[1:].isdigit():
+            file.unlink(missing_ok=True)
+            removed.append(file)
+            over -= size
+    return removed

@@ -54,6 +54,18 @@ class ProcessManager(Protocol):
         """Forgets a session without a running process. Running: nothing happens. Unknown: nothing happens."""
         ...
 
+    async def signal(self, session_id: str, name: str) -> None:
+        """Sends a running worker a signal by its short name (`HUP`). Raises IllegalAction where none runs."""
+        ...
+
+    async def clear_log(self, session_id: str) -> None:
+        """Empties a worker's log, rotated parts included."""
+        ...
+
+    async def renew_code(self) -> None:
+        """Workers started from now on have the code that is installed now; running ones keep theirs."""
+        ...
+
     async def programs(self) -> list[Program]:
         """The other processes of the instance."""
         ...

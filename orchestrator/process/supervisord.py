@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from ecosystem.contract.errors import BackendDown, IllegalAction
-from orchestrator.process.logfile import read_lines
+from ecosystem.contract.errors import BackendDown, IllegalAction, RouteNotFound
+from orchestrator.process.logfile import empty, read_lines
 from orchestrator.process.protocol import Capabilities, Program
 
 if TYPE_CHECKING:
@@ -23,6 +24,9 @@ THREADS: Final = 8
 """Calls under way at once; supervisord answers them one after the other anyway."""
 MARGIN_S: Final = 2.0
 SESSION_GROUP: Final = "session"
+ZYGOTE: Final = "zygote"
+ZYGOTE_START_S: Final = 30.0
+ZYGOTE_LOOK_S: Final = 0.1
 
 
 class SupervisordManager:
@@ -56,6 +60,30 @@ class SupervisordManager:
             await self._call(lambda: self._client.session_remove(session_id))
         except IllegalAction:
             return  # it runs (again): not ours to forget
+
+    async def signal(self, session_id: str, name: str) -> None:
+        """Raises IllegalAction where no worker runs, BackendDown."""
+        try:
+            await self._call(lambda: self._client.signal_process(f"{SESSION_GROUP}:{session_id}", name))
+        except RouteNotFound as error:
+            raise IllegalAction("the session has no process", session_id=session_id) from error
+
+    async def clear_log(self, session_id: str) -> None:
+        """Raises BackendDown."""
+        with contextlib.suppress(RouteNotFound):
+            await self._call(lambda: self._client.clear_log(f"{SESSION_GROUP}:{session_id}"))
+        await asyncio.to_thread(empty, self._session_log(session_id))
+
+    async def renew_code(self) -> None:
+        """Has the zygote start anew; without one every start loads the code anyway. Raises BackendDown."""
+        if ZYGOTE not in {program.name for program in await self.programs()}:
+            return
+        await self._call(lambda: self._client.restart_process(ZYGOTE))
+        async with asyncio.timeout(ZYGOTE_START_S):
+            while True:
+                if any(one.name == ZYGOTE and one.state == "running" for one in await self.programs()):
+                    return
+                await asyncio.sleep(ZYGOTE_LOOK_S)
 
     async def programs(self) -> list[Program]:
         """Raises BackendDown."""

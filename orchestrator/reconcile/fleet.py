@@ -78,6 +78,8 @@ class Fleet:
         self.rows: dict[str, SessionRow] = {}
         self.records: dict[str, Record] = {}
         self.obstacles: dict[str, Obstacle] = {}
+        self.proxy_troubles: dict[str, str] = {}
+        """What is wrong with the proxies of sessions; whoever watches proxies writes it."""
         self.look = Look(UNKNOWN, UNKNOWN, 0.0, datetime.now(UTC))
         self.registry_answers = False
         self.rows_known = False
@@ -145,6 +147,7 @@ class Fleet:
             self.records.get(row.session_id),
             obstacle.reason if obstacle is not None else None,
             obstacle.detail if obstacle is not None else None,
+            self.proxy_troubles.get(row.session_id),
         )
         return show(row, self.look.process(row.session_id), assessment, repair)
 

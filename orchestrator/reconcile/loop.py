@@ -13,7 +13,7 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, NamedTuple, assert_never
 
-from ecosystem.contract.errors import BackendDown, DomainError, PortsExhausted, RegistryDown
+from ecosystem.contract.errors import BackendDown, DomainError, PortsExhausted, ProxyFailed, RegistryDown
 from ecosystem.contract.session import DesiredState, Reason
 from ecosystem.contract.worker import ProcessState, WorkerProcess
 from orchestrator.health import ALIVE
@@ -221,6 +221,9 @@ class Reconciler:
             await self._act(action)
         except PortsExhausted as error:
             self._note_obstacle(action.session_id, Reason.PORTS_EXHAUSTED, error.message)
+            return False
+        except ProxyFailed as error:
+            self._note_obstacle(action.session_id, Reason.PROXY_FAILED, error.message)
             return False
         except (DomainError, OSError) as error:
             _LOG.warning(

@@ -35,9 +35,13 @@ class Repair(msgspec.Struct, frozen=True):
     record: Record | None = None
     obstacle: Reason | None = None
     obstacle_detail: str | None = None
+    proxy_trouble: str | None = None
+    """What is wrong with the session's proxy."""
 
 
 _STARTING: Final = Shown(SessionState.CONNECTING, Reason.STARTING)
+_CANNOT_CONNECT: Final = frozenset({Reason.NETWORK, Reason.CONNECTING, Reason.PROXY_FAILED})
+"""Reasons that a proxy which is known to be broken explains better."""
 _UNLOADED: Final = Shown(SessionState.DISCONNECTED, Reason.UNLOADED)
 _STOPPED: Final = Shown(SessionState.DISCONNECTED, Reason.STOPPED)
 
@@ -61,7 +65,7 @@ def show(row: SessionRow, process: WorkerProcess | Unknown | None, assessment: A
         return _without_process(row, process, repair)
     if process.generation != row.generation or process.state is ProcessState.STOPPING:
         return _STARTING
-    return _alive(row, assessment)
+    return _alive(row, assessment, repair)
 
 
 def _as_last_seen(row: SessionRow) -> Shown:
@@ -85,9 +89,11 @@ def _without_process(row: SessionRow, process: WorkerProcess | None, repair: Rep
     return _STARTING
 
 
-def _alive(row: SessionRow, assessment: Assessment) -> Shown:
+def _alive(row: SessionRow, assessment: Assessment, repair: Repair) -> Shown:
     if assessment.beat is not None:
         beat = assessment.beat.heartbeat
+        if repair.proxy_trouble is not None and beat.reason in _CANNOT_CONNECT:
+            return Shown(beat.state, Reason.PROXY_FAILED, repair.proxy_trouble)
         return Shown(beat.state, beat.reason, beat.detail)
     if assessment.health is Health.LOST:
         return Shown(SessionState.ERROR, Reason.WORKER_LOST, "the worker gives no sign of life")

@@ -7,7 +7,9 @@ import os
 import shutil
 import time
 from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
 
+from ecosystem.contract.errors import ProxyFailed
 from ecosystem.contract.ids import new_ulid
 from ecosystem.contract.worker import Retention, WorkerSpec
 from ecosystem.definition import session_log
@@ -29,6 +31,10 @@ def _no_grants(_: str) -> tuple[int, tuple[KeyGrant, ...]]:
     return 0, ()
 
 
+def _no_secrets(_: bytes) -> str:
+    raise ProxyFailed("stored secrets cannot be read here")
+
+
 class Workshop:
     """Makes specifications, folders and archives. All but `spec` blocks on the disk: call it in a thread.
 
@@ -43,10 +49,12 @@ class Workshop:
         keys: tuple[str, ...],
         push_key: str | None = None,
         grants: Callable[[str], tuple[int, tuple[KeyGrant, ...]]] = _no_grants,
+        open_secret: Callable[[bytes], str] = _no_secrets,
     ) -> None:
         self._settings = settings
         self._push_hash = None if push_key is None else hashlib.sha256(push_key.encode()).hexdigest()
         self._grants = grants
+        self._open_secret = open_secret
         self._redis_url = redis_url
         self._hashes = tuple(hashlib.sha256(key.encode()).hexdigest() for key in keys)
 
@@ -86,7 +94,26 @@ class Workshop:
             log_level=settings.log_level,
             log_json=settings.log_pretty is not True,
             metadata=row.metadata,
+            proxy_url=self._proxy_url(row),
         )
+
+    def _proxy_url(self, row: SessionRow) -> str | None:
+        """What the engine connects through, its login included. Raises ProxyFailed where one is required and none is there."""
+        proxy = row.proxy
+        if proxy is None or not proxy.enabled:
+            if row.proxy_required:
+                raise ProxyFailed(
+                    "a proxy is required and none is set",
+                    session_id=row.session_id,
+                    hint="set one with `zapvisor proxy set`, or stop requiring one",
+                )
+            return None
+        login = ""
+        if proxy.username is not None:
+            sealed = proxy.password_sealed
+            password = "" if sealed is None else f":{quote(self._open_secret(sealed), safe='')}"
+            login = f"{quote(proxy.username, safe='')}{password}@"
+        return proxy.address.replace("://", f"://{login}", 1)
 
     def folder(self, session_id: str) -> Path:
         """Where the session keeps its keys and chats."""

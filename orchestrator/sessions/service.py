@@ -59,7 +59,7 @@ LABEL_LIMIT: Final = 63
 METADATA_LIMIT_BYTES: Final = 16 << 10
 WAIT_PAUSE_S: Final = 0.25
 
-_FRESH: Final = NEEDS_FRESH_PROCESS | {Reason.STOPPED_BY_OPERATOR, Reason.UNLOADED}
+_FRESH: Final = NEEDS_FRESH_PROCESS | {Reason.STOPPED_BY_OPERATOR}
 """Reasons a running session can only leave with a new process."""
 
 
@@ -75,7 +75,7 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SessionOrchestrator:
-    """The verbs. `max_sessions` bounds how many may be wanted running at once."""
+    """The verbs. `max_sessions` bounds how many may be wanted running at once; `only`: the one session there may be."""
 
     def __init__(
         self,
@@ -254,6 +254,14 @@ class SessionOrchestrator:
         if fresh is not None:
             self._tell(fresh)
         return done
+
+    async def reset_counters(self, session_id: str, shown: dict[str, Any]) -> SessionView:
+        """From here on counters are shown as the difference to `shown`. Raises SessionNotFound, IllegalAction, RegistryDown."""
+        async with self._database.transaction() as connection:
+            await self._open(connection, session_id)
+            await operations.reset_counters(connection, session_id, shown)
+            row = await _must(connection, session_id, lock=False)
+        return await self._settle(row, 0)
 
     async def logout(self, session_id: str) -> SessionView:
         """Unlinks the session from its phone; the session stays and can be paired again.

@@ -39,6 +39,9 @@ SESSION_ROUTES: Final = {
     "POST /start": own("control"), "POST /connect": own("control"), "POST /stop": own("control"),
     "POST /disconnect": own("control"), "POST /restart": own("control"), "POST /logout": own("control"),
     "GET /status": own("read"), "GET /qr": own("control"), "POST /pairphone": own("control"), "GET /logs": own("read"),
+    "POST /reload": own("control"), "POST /flush": own("control"), "POST /reset": own("control"), "POST /signal": ADMIN,
+    "GET /proxy": own("settings"), "PUT /proxy": own("settings"),
+    "DELETE /proxy": own("settings"), "POST /proxy/test": own("settings"),
     "GET /history": own("read"), "GET /keys": ADMIN, "POST /keys": ADMIN,
     "GET /webhook": own("read"), "PUT /webhook": own("settings"), "DELETE /webhook": own("settings"),
 }  # fmt: skip
@@ -62,6 +65,7 @@ def _below(prefix: str, routes: dict[str, Needs]) -> dict[str, Needs]:
 
 CONTROL_API: Final[dict[str, Needs]] = {
     "GET /": OPEN, "GET /health": OPEN, "GET /ready": OPEN, "GET /login": OPEN, "POST /login": OPEN, "POST /logout": OPEN,
+    "POST /sessions/actions": every("control"), "POST /api/sessions/actions": every("control"),
     "GET /whoami": ANY, "GET /status": every("read"), "GET /programs/{name}/logs": ADMIN, "GET /audit": ADMIN,
     "POST /secret-key/rotate": ADMIN,
     "GET /keys": ADMIN, "POST /keys": ADMIN, "DELETE /keys/{key_id}": ADMIN, "POST /keys/{key_id}/rotate": ADMIN,

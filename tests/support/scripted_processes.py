@@ -78,6 +78,20 @@ class ScriptedProcessManager:
         if process is not None and process.state is ProcessState.EXITED:
             del self._processes[session_id]
 
+    async def signal(self, session_id: str, name: str) -> None:
+        self._check()
+        self.calls.append((f"signal {name}", session_id))
+        if self._processes.get(session_id) is None:
+            raise IllegalAction("the session has no process", session_id=session_id)
+
+    async def clear_log(self, session_id: str) -> None:
+        self._check()
+        self.calls.append(("clear_log", session_id))
+
+    async def renew_code(self) -> None:
+        self._check()
+        self.calls.append(("renew_code", ""))
+
     async def programs(self) -> list[Program]:
         self._check()
         return [Program("redis", "running", 1, 5.0)]
