@@ -15,6 +15,7 @@ def menu(call: Call) -> int:
     from cli.output.terminal import need_terminal
 
     need_terminal("menu", "`zapvisor list`, `zapvisor create`, `zapvisor qr`")
+    call.screen.hush()  # no line of progress in what is drawn
     client = call.client
     from cli.menu.app import Menu
 

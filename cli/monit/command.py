@@ -14,6 +14,7 @@ def monit(call: Call) -> int:
     from cli.output.terminal import need_terminal
 
     need_terminal("monit", "`zapvisor list`, `zapvisor status`")
+    call.screen.hush()  # no line of progress in what is drawn
     client = call.client
     from cli.monit.monitor import MonitorApp
 

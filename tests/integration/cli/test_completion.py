@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import pty
-import select
-import shutil
-import signal
 import socket
 import sys
-import time
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import NamedTuple
 
 import pytest
 
 from tests.integration.cli.conftest import run
 from tests.support.api_stand_in import ApiStandIn, Reply, page, view
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-TIMEOUT_S = 60.0
+from tests.support.pty_terminal import Terminal
 
 
 class Shell(NamedTuple):
@@ -36,39 +26,6 @@ SHELLS = {
     "zsh": Shell(("zsh", "-f", "-i"), 'autoload -Uz compinit; compinit -u -D; eval "$(zapvisor completion zsh)"'),
     "fish": Shell(("fish", "--no-config", "-i"), "zapvisor completion fish | source"),
 }
-
-
-class Terminal:
-    """A program on a terminal of its own. Use as a context manager."""
-
-    def __init__(self, words: tuple[str, ...], environ: dict[str, str]) -> None:
-        self._words = words
-        self._environ = environ
-        self.seen = ""
-
-    def __enter__(self) -> Self:
-        program = shutil.which(self._words[0])
-        assert program, f"{self._words[0]} is missing: deploy/setup/system-packages.sh dev installs it"
-        self._pid, self._fd = pty.fork()
-        if self._pid == 0:
-            os.execve(program, self._words, self._environ)  # noqa: S606 -- the child's own program
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        os.kill(self._pid, signal.SIGKILL)
-        os.waitpid(self._pid, 0)
-        os.close(self._fd)
-
-    def type(self, text: str) -> None:
-        os.write(self._fd, text.encode())
-
-    def until(self, what: str, probe: Callable[[], bool]) -> None:
-        """Reads what is shown until `probe` holds. Raises AssertionError, with all that was shown."""
-        end = time.monotonic() + TIMEOUT_S
-        while not probe():
-            assert time.monotonic() < end, f"{what}; shown: {self.seen!r}"
-            if select.select([self._fd], [], [], 0.1)[0]:
-                self.seen += os.read(self._fd, 65536).decode("utf-8", "replace")
 
 
 @pytest.fixture
