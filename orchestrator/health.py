@@ -7,17 +7,26 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from ecosystem.contract.session import Health
+from ecosystem.contract.diagnosis import PathHealth
+from ecosystem.contract.session import Health, Reason
 from ecosystem.contract.worker import ProcessState
 from orchestrator.observed import Beat, Unknown
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from ecosystem.contract.heartbeat import Heartbeat
     from ecosystem.contract.worker import WorkerProcess
 
 ALIVE: Final = frozenset({ProcessState.STARTING, ProcessState.RUNNING})
 """States in which a worker should beat."""
+_BY_PATH: Final = {
+    PathHealth.HEALTHY: Health.HEALTHY,
+    PathHealth.DEGRADED: Health.DEGRADED,
+    PathHealth.DEAF: Health.DEAF,
+}
+BEATING: Final = frozenset({Health.HEALTHY, Health.DEGRADED, Health.DEAF, Health.LATE})
+"""Judgements of a worker that gives signs of life."""
 CLOCK_SLACK: Final = timedelta(seconds=1)
 
 
@@ -41,7 +50,14 @@ def assess(
         return Assessment(Health.UNKNOWN, None)
     if beat is None or not _is_of(process, beat, taken_at):
         return Assessment(Health.STARTING if process.uptime_s < grace_s else Health.LOST, None)
-    return Assessment(Health.LATE if beat.ttl_s < ttl_s / 3 else Health.HEALTHY, beat)
+    return Assessment(Health.LATE if beat.ttl_s < ttl_s / 3 else _of_path(beat.heartbeat), beat)
+
+
+def _of_path(worker: Heartbeat) -> Health:
+    """A worker that beats is as healthy as its way to WhatsApp."""
+    if worker.reason is Reason.DEAF:
+        return Health.DEAF
+    return Health.HEALTHY if worker.path is None else _BY_PATH[worker.path.health]
 
 
 def _is_of(process: WorkerProcess, beat: Beat, taken_at: datetime) -> bool:

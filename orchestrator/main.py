@@ -29,6 +29,7 @@ from orchestrator.access.remote import Whereabouts, parse_networks, parse_origin
 from orchestrator.access.rotation import SecretKeyRotation
 from orchestrator.access.trail import Trail
 from orchestrator.api import auth
+from orchestrator.api.alerts import DiagnosisRoutes
 from orchestrator.api.audit import AuditRoutes
 from orchestrator.api.devices import DeviceRoutes
 from orchestrator.api.devicewebhook import SessionDeviceWebhooks
@@ -49,6 +50,9 @@ from orchestrator.gateway.routes import Gateway
 from orchestrator.observed import Observer
 from orchestrator.ports import PortAllocator
 from orchestrator.process.supervisord import SupervisordManager
+from orchestrator.reconcile.alarms import Alarms
+from orchestrator.reconcile.alerts import Limits
+from orchestrator.reconcile.crons import parse_exit_codes
 from orchestrator.reconcile.fleet import Fleet
 from orchestrator.reconcile.loop import Backends, Reconciler
 from orchestrator.reconcile.restarts import Policy
@@ -58,6 +62,7 @@ from orchestrator.registry.database import Database
 from orchestrator.registry.leader import Leadership
 from orchestrator.sessions.actions import Operations
 from orchestrator.sessions.idle import Unloader
+from orchestrator.sessions.diagnosis import Diagnosis
 from orchestrator.sessions.keys import KeyService
 from orchestrator.sessions.names import DEFAULT, SessionNames
 from orchestrator.sessions.outboxes import WorkerOutboxes
@@ -130,7 +135,9 @@ class Orchestrator:
             Backends(self.database, self.leadership, self.observer, processes, self.ports, self.workshop),
             interval_s=settings.reconcile_interval_s,
             stop_grace_s=settings.stop_grace_s,
+            alarms=Alarms(self.fleet, self.database, storage=settings.storage, limits=make_limits(settings)),
         )
+        self.diagnosis = Diagnosis(self.reconciler, self.database, kill_timeout_s=settings.stop_grace_s)
         self.workers = WorkerClient(key=gateway_key, timeout_s=settings.worker_timeout_s)
         self.sessions = SessionOrchestrator(
             self.reconciler,
@@ -191,6 +198,7 @@ class Orchestrator:
         OperationRoutes(self.operations, self.rolling).add_routes(app)
         ProxyRoutes(self.proxies).add_routes(app)
         pairing = Pairing(self.sessions, code_holds_s=self.settings.qr_code_timeout_s)
+        DiagnosisRoutes(self.diagnosis).add_routes(app)
         SessionRoutes(self.sessions, pairing, self.processes, self.keys).add_routes(app)
         WebhookRoutes(self.webhooks.service, self.webhooks.log).add_routes(app)
         FeedRoutes(self.webhooks.feeds).add_routes(app)
@@ -326,6 +334,20 @@ def make_policy(settings: Settings, *, leases_ports: bool) -> Policy:
         lost_after_s=settings.lost_after_s,
         starts_at_once=settings.starts_at_once,
         leases_ports=leases_ports,
+        starts_per_second=settings.starts_per_second,
+        min_uptime_s=settings.min_uptime_s,
+        max_memory_bytes=settings.max_memory_bytes,
+        cron_restart=settings.cron_restart,
+        stop_exit_codes=parse_exit_codes(settings.stop_exit_codes),
+    )
+
+
+def make_limits(settings: Settings) -> Limits:
+    """From when on something is worth an alert, as the settings have it."""
+    return Limits(
+        down_s=settings.alert_down_s,
+        backlog=settings.alert_backlog,
+        disk_free_bytes=settings.alert_disk_free_bytes,
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from ecosystem.contract import events, happenings, life
+from ecosystem.contract import alerts, events, happenings, life
 from ecosystem.contract.events import EVENT_TYPES, EventData, EventSource, Person, type_of
 from ecosystem.contract.session import Reason, SessionState
 from ecosystem.contract.webhook import WebhookPayload
@@ -31,7 +31,7 @@ EVENT_ID: Final = "01KDZ7B7BWD2DRJRVKCXGP6Q7C"
 _REF: Final = "#/$defs/"
 _MOMENT: Final = {"type": "string", "format": "date-time"}
 
-ORCHESTRATED: Final = frozenset({life.SessionCreated, life.SessionDeleted})
+ORCHESTRATED: Final = frozenset({life.SessionCreated, life.SessionDeleted, alerts.AlertRaised, alerts.AlertEnded})
 """What the orchestrator alone tells."""
 
 _EXAMPLES: Final[tuple[EventData, ...]] = (
@@ -45,6 +45,10 @@ _EXAMPLES: Final[tuple[EventData, ...]] = (
     life.SessionOutdated(detail="WhatsApp refuses this version of the client (405)"),
     life.SessionReplaced(detail="another connection uses this session's keys"),
     life.SessionDeleted(name="The shop", account=Person(jid=OWN, lid="777@lid", name="Shop")),
+    alerts.AlertRaised(
+        alerts.AlertKind.BANNED, alerts.Severity.CRITICAL, "WhatsApp has banned the session's number", "temp_101"
+    ),
+    alerts.AlertEnded(alerts.AlertKind.BANNED, alerts.Severity.CRITICAL, "WhatsApp has banned the session's number", 3600.0),
     events.SessionQr(text="2@abc,def", seq=1, expires_in_s=60.0),
     events.SessionPaired(jid=JID, lid=LID),
     events.MessageReceived(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from ecosystem.contract.alerts import ALERT_TYPES, AlertEnded, AlertRaised
 from ecosystem.contract.happenings import Person
 from ecosystem.contract.session import Reason, SessionState
 
@@ -97,6 +98,8 @@ Life = (
     | SessionOutdated
     | SessionReplaced
     | SessionDeleted
+    | AlertRaised
+    | AlertEnded
 )
 
 LIFE_TYPES: Final[dict[str, type[msgspec.Struct]]] = {
@@ -110,6 +113,7 @@ LIFE_TYPES: Final[dict[str, type[msgspec.Struct]]] = {
     "session.outdated": SessionOutdated,
     "session.replaced": SessionReplaced,
     "session.deleted": SessionDeleted,
+    **ALERT_TYPES,
 }
 
 _NAMED: Final[dict[Reason, Callable[[str | None], Life]]] = {

@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from ecosystem.contract.diagnosis import PathView
 from ecosystem.contract.errors import IllegalTransition
 
 
@@ -193,6 +194,12 @@ class SessionView(msgspec.Struct, frozen=True):
     created_at: datetime
     updated_at: datetime
     health: Health | None = None
+    path: PathView | None = None
+    """What went over the connection lately; null while nobody is logged in."""
+    repair: str | None = None
+    """What Zapvisor does next by itself; `next_step` is what the operator can do."""
+    repair_at: datetime | None = None
+    """When, where that is known: the next try to connect, the end of a ban, the start after a pause."""
     jid: str | None = None
     lid: str | None = None
     phone: str | None = None

@@ -83,6 +83,8 @@ class WorkerSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     heartbeat_ttl_s: float = 9.0
     pairing_timeout_s: float = 160.0
     """How long QR codes or a pairing code are offered before the session rests as `pairing_expired`."""
+    stop_exit_codes: tuple[int, ...] = ()
+    """Exit codes after which nobody starts it again at once."""
     connects_per_second: float = 5.0
     """Connections to WhatsApp all workers together may open."""
     connects_spread_s: float = 20.0

@@ -104,10 +104,24 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """How often wanted and actual state are compared, at the latest."""
     starts_at_once: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 10
     """How many starts one tick may order."""
+    min_uptime_s: Annotated[float, msgspec.Meta(ge=0, le=86400)] = 0
+    """A worker that lived this long before it died did not fail: the death does not count. 0: every death counts."""
+    max_memory_bytes: Annotated[int, msgspec.Meta(ge=0)] = 0
+    """A worker that uses more memory (PSS) is replaced. 0: no limit."""
+    cron_restart: Annotated[str, msgspec.Meta(max_length=100)] = ""
+    """When sessions get a fresh worker, as five fields of cron in UTC. Empty: never."""
+    stop_exit_codes: str = ""
+    """Exit codes, separated by commas, after which a session stays down until it is started."""
+    alert_down_s: Annotated[float, msgspec.Meta(ge=1)] = 300
+    """How long a paired session may be without login before that is an alert."""
+    alert_backlog: Annotated[int, msgspec.Meta(ge=1)] = 1000
+    """Events waiting in a session's outbox from which on that is an alert."""
+    alert_disk_free_bytes: Annotated[int, msgspec.Meta(ge=0)] = 512 << 20
+    """Less room on the disk of the sessions' folders is an alert."""
     starts_per_second: Annotated[float, msgspec.Meta(gt=0, le=1000)] = 10
     """How many workers may be started a second, all sessions together."""
     connects_per_second: Annotated[float, msgspec.Meta(ge=0.01, le=1000)] = 5
-    """How many connections to WhatsApp may be opened a second, all sessions together; the first try after a break comes on top."""
+    """How many connections to WhatsApp may be opened a second, all together; the first try after a break comes on top."""
     path_check_s: Annotated[float, msgspec.Meta(ge=2, le=3600)] = 300
     """How often a session asks WhatsApp whether it answers, with jitter; at once where there is doubt."""
     max_restarts: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 8

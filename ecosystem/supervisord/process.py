@@ -14,7 +14,7 @@ from supervisor.options import ProcessConfig
 from supervisor.process import Subprocess
 from supervisor.states import ProcessStates, SupervisorStates, getProcessStateDescription
 
-from ecosystem.contract.exitcodes import NOT_RESTARTED_AT_ONCE
+from ecosystem.contract.exitcodes import NOT_RESTARTED_AT_ONCE, WorkerExit
 from ecosystem.contract.worker import ProcessState, WorkerProcess, WorkerSpec
 from ecosystem.supervisord.link import ForkRequest, ZygoteLink
 
@@ -27,8 +27,14 @@ GROUP: Final = "session"
 START_S: Final = 1
 """A worker that ends sooner failed to start."""
 START_RETRIES: Final = 3
+FLAP_S: Final = 60.0
+REPAIRS_AT_ONCE: Final = 3
+"""So many deaths within FLAP_S are repaired at once; after them whoever watches paces the starts."""
 STOP_MARGIN_S: Final = 0.5
 """Beyond the worker's own grace: one that uses it up must not be killed on the finishing line."""
+
+UNHARMED: Final = frozenset({WorkerExit.STOPPED, WorkerExit.REPLACE})
+"""Ends of a worker with which nothing is wrong."""
 
 STATES: Final = {
     ProcessStates.STOPPED: ProcessState.EXITED,
@@ -88,7 +94,7 @@ class SessionConfig(ProcessConfig):  # type: ignore[misc]
             stopwaitsecs=spec.stop_grace_s + STOP_MARGIN_S,
             stopasgroup=False,
             killasgroup=True,
-            exitcodes=sorted(NOT_RESTARTED_AT_ONCE),
+            exitcodes=sorted({*NOT_RESTARTED_AT_ONCE, *spec.stop_exit_codes}),
             redirect_stderr=True,
             environment=dict(template.environment),
         )
@@ -119,11 +125,14 @@ class SessionProcess(Subprocess):  # type: ignore[misc]
         self.exit_code: int | None = None
         self._running_since: float | None = None
         self._failure = ""
+        self._deaths: list[float] = []
 
     def replace(self, config: SessionConfig) -> None:
-        """Gives a process that does not run another specification, and a clean record with it."""
+        """Gives a process that does not run another specification; one of another generation gets a clean record with it."""
+        if config.spec.generation != self.config.spec.generation:
+            self.starts = 0
+            self._deaths = []
         self.config = config
-        self.starts = 0
         self.backoff = 0
         self.exit_code = None
         self.spawnerr = None
@@ -200,7 +209,14 @@ class SessionProcess(Subprocess):  # type: ignore[misc]
         self.exit_code = code
         ran_s = time.monotonic() - self._running_since if self._running_since is not None else 0.0
         self._running_since = None
-        if code in NOT_RESTARTED_AT_ONCE and not self.killing:
+        flaps = False
+        if code not in UNHARMED:
+            self._deaths = [at for at in self._deaths if time.monotonic() - at < FLAP_S]
+            # What ends within a second supervisord paces by itself.
+            flaps = ran_s >= START_S and len(self._deaths) >= REPAIRS_AT_ONCE
+            self._deaths.append(time.monotonic())
+        self.config.autorestart = False if flaps else RestartWhenExitUnexpected
+        if (flaps or code in self.config.exitcodes) and not self.killing:
             # supervisord takes an end within `startsecs` for a failed start, whatever the code, and would try again.
             self.laststart -= self.config.startsecs
         super().finish(pid, sts)

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from typing import Any, Final, NamedTuple, TypedDict
 
-from ecosystem.contract import access, fleet
+from ecosystem.contract import access, alerts, fleet, policy
 from ecosystem.contract import catalogue_shapes as shapes
 from ecosystem.contract import session as sessions
 from ecosystem.contract import webhook as hooks
+from orchestrator.api import alerts as alert_routes
 from orchestrator.api import audit, devices, feed, queries, signin
 from orchestrator.api import webhooks as webhook_routes
 
@@ -69,6 +70,10 @@ SESSIONS: Final[dict[str, Described]] = {
     ),
     "GET /{session}/logs": Described("The session's log", {200: str}, queries.LogsQuery, media=(TEXT,)),
     "GET /{session}/history": Described("Changes of its status", {200: fleet.SessionHistory}, queries.HistoryQuery),
+    "GET /{session}/policy": Described("When the session is restarted, and when no more", {200: policy.PolicyView}),
+    "PUT /{session}/policy": Described(
+        "Set the session's own rules of restart", {200: policy.PolicyView}, body=policy.RestartRules
+    ),
     "GET /{session}/webhook": Described("The session's own webhook", _HOOK),
     "PUT /{session}/webhook": Described(
         "Set the session's own webhook", {200: hooks.WebhookView, 204: NOTHING}, body=hooks.SetSessionWebhook
@@ -135,6 +140,7 @@ INSTANCE: Final[dict[str, Described]] = {
     ),
     "GET /ready": Described("Can requests be served?", {200: fleet.ReadyAnswer, 503: fleet.ReadyAnswer}),
     "GET /status": Described("The instance at a glance", {200: fleet.FleetStatus}),
+    "GET /alerts": Described("What somebody should look at, newest first", {200: alerts.AlertList}, alert_routes.AlertsQuery),
     "GET /programs/{name}/logs": Described("A program's log", {200: str}, queries.LogsQuery, media=(TEXT,)),
     "GET /ws": Described("What happens to devices, as a WebSocket", {101: None}),
     "GET /openapi.json": Described("This description", {200: dict[str, Any]}),

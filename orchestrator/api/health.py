@@ -10,9 +10,9 @@ from aiohttp import web
 
 from ecosystem.contract.errors import DomainError
 from ecosystem.contract.fleet import Checks, HealthAnswer, ReadyAnswer, Services, Word
-from ecosystem.contract.session import Health
 from ecosystem.web import json_response
 from orchestrator.api.version import VERSION
+from orchestrator.health import BEATING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -86,7 +86,7 @@ def active_sessions(fleet: Fleet) -> int:
     return sum(
         1
         for session_id in fleet.rows
-        if fleet.assess(session_id, fleet.look.beat(session_id)).health in (Health.HEALTHY, Health.LATE)
+        if fleet.assess(session_id, fleet.look.beat(session_id)).health in BEATING
     )
 
 

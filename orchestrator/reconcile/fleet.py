@@ -26,6 +26,7 @@ from ecosystem.contract.worker import ProcessState, WorkerProcess
 from orchestrator.health import ALIVE, Assessment, assess
 from orchestrator.observed import UNKNOWN, Beat, Beats, BeatsOrUnknown, Unknown, known
 from orchestrator.reconcile.merge import Repair, Shown, show
+from orchestrator.reconcile.restarts import Wait, decide
 
 if TYPE_CHECKING:
     from orchestrator.reconcile.restarts import Policy, Record
@@ -80,6 +81,8 @@ class Fleet:
         self.obstacles: dict[str, Obstacle] = {}
         self.proxy_troubles: dict[str, str] = {}
         """What is wrong with the proxies of sessions; whoever watches proxies writes it."""
+        self.waiting: dict[str, int] = {}
+        """Sessions that wait for their turn to start → how many come before."""
         self.look = Look(UNKNOWN, UNKNOWN, 0.0, datetime.now(UTC))
         self.registry_answers = False
         self.rows_known = False
@@ -142,14 +145,23 @@ class Fleet:
         if obstacle is not None and obstacle.generation != row.generation:
             obstacle = None
         repair = Repair(
-            self.policy,
+            self.policy.of(row.rules),
             time.monotonic(),
             self.records.get(row.session_id),
             obstacle.reason if obstacle is not None else None,
             obstacle.detail if obstacle is not None else None,
             self.proxy_troubles.get(row.session_id),
+            self.waiting.get(row.session_id),
         )
         return show(row, self.look.process(row.session_id), assessment, repair)
+
+    def waits_s(self, row: SessionRow) -> float | None:
+        """Seconds until a session that died is started again; None where it does not wait."""
+        record = self.records.get(row.session_id)
+        if record is None or record.generation != row.generation:
+            return None
+        verdict = decide(record, self.policy.of(row.rules), time.monotonic())
+        return verdict.until - time.monotonic() if isinstance(verdict, Wait) else None
 
     def endpoint(self, row: SessionRow) -> Endpoint:
         """Where the session's worker takes requests.

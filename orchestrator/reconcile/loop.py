@@ -18,7 +18,9 @@ from ecosystem.contract.session import DesiredState, Reason
 from ecosystem.contract.worker import ProcessState, WorkerProcess
 from orchestrator.health import ALIVE
 from orchestrator.observed import UNKNOWN, Beats, Unknown
+from orchestrator.reconcile.crons import Crons
 from orchestrator.reconcile.fleet import Look, Obstacle
+from orchestrator.reconcile.incidents import incident_of
 from orchestrator.reconcile.plan import (
     Action,
     Forget,
@@ -29,10 +31,11 @@ from orchestrator.reconcile.plan import (
     Seen,
     Start,
     Stop,
-    plan,
+    schedule,
 )
-from orchestrator.reconcile.restarts import note, note_beat, note_start
+from orchestrator.reconcile.restarts import StartBudget, note, note_beat, note_memory, note_start
 from orchestrator.reconcile.witness import told_by_worker
+from orchestrator.registry import diagnosis
 from orchestrator.registry import rows as registry_rows
 from orchestrator.registry import sessions as registry
 
@@ -43,6 +46,7 @@ if TYPE_CHECKING:
     from orchestrator.observed import Observer
     from orchestrator.ports import PortAllocator
     from orchestrator.process.protocol import ProcessManager
+    from orchestrator.reconcile.alarms import Alarms
     from orchestrator.reconcile.fleet import Fleet
     from orchestrator.reconcile.specs import Workshop
     from orchestrator.registry.database import Database
@@ -87,6 +91,7 @@ class Reconciler:
         interval_s: float,
         stop_grace_s: float,
         chance: Callable[[], float] = random.random,
+        alarms: Alarms | None = None,
     ) -> None:
         self.fleet = fleet
         self._to = backends
@@ -97,6 +102,12 @@ class Reconciler:
         self._looked = asyncio.Event()
         self._hurry_until = 0.0
         self._rows_fresh = False
+        self._alarms = alarms
+        self._crons = Crons()
+        self._starts = StartBudget(per_second=fleet.policy.starts_per_second, burst=fleet.policy.starts_at_once)
+        self._ordered: dict[str, Reason] = {}
+        """Why we ended a worker whose death has not been seen yet."""
+        self._incidents: list[diagnosis.Incident] = []
 
     def poke(self) -> None:
         """Something was written: look soon. May be called at any time, any number of times."""
@@ -129,10 +140,15 @@ class Reconciler:
         # The lock is asked for after looking: what is decided on must not be older than the right to decide.
         self.fleet.leading = await self._to.leadership.confirm()
         if self.fleet.leading and self._rows_fresh:
-            seen = self._seen()
-            actions = plan(list(self.fleet.rows.values()), seen, self.fleet.policy, time.monotonic())
+            now = time.monotonic()
+            seen = self._seen(self._starts.allowed(now))
+            actions, waiting = schedule(list(self.fleet.rows.values()), seen, self.fleet.policy, now)
+            self._note_waiting(waiting)
             await self._write_seen()
+            self._starts.spend(sum(isinstance(action, Start) for action in actions))
             applied = await self._apply(actions)
+            if self._alarms is not None:
+                await self._alarms.look()
         if applied:
             self._hurry_until = time.monotonic() + HURRY_FOR_S
         looked, self._looked = self._looked, asyncio.Event()
@@ -173,27 +189,50 @@ class Reconciler:
                 fleet.records.pop(row.session_id, None)
                 continue
             process = look.processes.get(row.session_id)
-            record = note(
-                fleet.records.get(row.session_id),
-                process,
-                row.generation,
-                policy=fleet.policy,
-                now=look.taken,
-                chance=self._chance(),
+            policy = fleet.policy.of(row.rules)
+            before = fleet.records.get(row.session_id)
+            record = note(before, process, row.generation, policy=policy, now=look.taken, chance=self._chance())
+            self._note_incident(
+                row.session_id, incident_of(row.session_id, before, record, process, self._ordered.get(row.session_id))
             )
+            beat = self._assess(row).beat
             silent = (
                 known
                 and process is not None
                 and process.state in ALIVE
                 and process.generation == row.generation
-                and self._assess(row).beat is None
+                and beat is None
                 and look.beat(row.session_id) is not UNKNOWN
             )
-            fleet.records[row.session_id] = note_beat(record, missing=silent, now=look.taken)
+            record = note_beat(record, missing=silent, now=look.taken)
+            used = beat.heartbeat.memory_bytes if beat is not None else None
+            fleet.records[row.session_id] = note_memory(record, used, policy.max_memory_bytes)
 
-    def _seen(self) -> Seen:
-        beats = self.fleet.look.beats
-        return Seen(self.fleet.look.processes, isinstance(beats, Beats) and beats.settled, self.fleet.records)
+    def _note_incident(self, session_id: str, incident: diagnosis.Incident | None) -> None:
+        if incident is None:
+            return
+        self._ordered.pop(session_id, None)
+        if self.fleet.leading:
+            self._incidents.append(incident)
+
+    def _note_waiting(self, waiting: Sequence[str]) -> None:
+        if len(waiting) != len(self.fleet.waiting):
+            _LOG.info("starts_waiting", extra={"sessions": len(waiting)})
+        self.fleet.waiting = {session_id: place for place, session_id in enumerate(waiting)}
+
+    def _seen(self, starts_allowed: int) -> Seen:
+        fleet = self.fleet
+        crons = {
+            row.session_id: cron for row in fleet.rows.values() if (cron := fleet.policy.of(row.rules).cron_restart)
+        }
+        beats = fleet.look.beats
+        return Seen(
+            fleet.look.processes,
+            isinstance(beats, Beats) and beats.settled,
+            fleet.records,
+            starts_allowed,
+            self._crons.due(crons, datetime.now(UTC)),
+        )
 
     def _assess(self, row: registry_rows.SessionRow) -> Assessment:
         return self.fleet.assess(row.session_id, self.fleet.look.beat(row.session_id))
@@ -239,6 +278,10 @@ class Reconciler:
             case Start():
                 await self._start(session_id)
             case Stop() | Restart():
+                if isinstance(action, Restart):
+                    self._crons.done(session_id, datetime.now(UTC))
+                    if action.why is not None:
+                        self._ordered[session_id] = action.why
                 await self._to.processes.stop(session_id, grace=self._stop_grace_s)
             case Remove():
                 await self._to.processes.remove(session_id)
@@ -293,10 +336,15 @@ class Reconciler:
 
     async def _write_seen(self) -> None:
         changed = [seen for row in self.fleet.rows.values() if (seen := self._seen_of(row)) is not None]
-        if not changed:
+        incidents = self._incidents
+        if not changed and not incidents:
             return
         async with self._to.database.transaction() as connection:
-            await registry.write_seen(connection, changed)
+            if incidents:
+                await diagnosis.note_incidents(connection, incidents)
+            if changed:
+                await registry.write_seen(connection, changed)
+        self._incidents = []
 
     def _seen_of(self, row: registry_rows.SessionRow) -> registry_rows.Seen | None:
         """What to write of a session; None when the row says it already."""

@@ -37,6 +37,8 @@ class Repair(msgspec.Struct, frozen=True):
     obstacle_detail: str | None = None
     proxy_trouble: str | None = None
     """What is wrong with the session's proxy."""
+    ahead: int | None = None
+    """How many wait for their start before this session, where it waits for its turn."""
 
 
 _STARTING: Final = Shown(SessionState.CONNECTING, Reason.STARTING)
@@ -78,6 +80,8 @@ def _without_process(row: SessionRow, process: WorkerProcess | None, repair: Rep
     if process is not None and process.generation == row.generation:
         if process.exit_code == WorkerExit.FOLDER_LOCKED and process.state in GONE:
             return Shown(SessionState.ERROR, Reason.FOLDER_LOCKED, "another worker holds the session's folder")
+        if process.exit_code == WorkerExit.DISK_FULL and process.state in GONE:
+            return Shown(SessionState.ERROR, Reason.DISK_FULL, "there is no room to write the session's folder")
         if process.state is ProcessState.BACKOFF:
             return Shown(SessionState.ERROR, Reason.BACKING_OFF, process.spawn_error or process.description or None)
     if repair.obstacle is not None:
@@ -86,6 +90,8 @@ def _without_process(row: SessionRow, process: WorkerProcess | None, repair: Rep
         verdict = decide(repair.record, repair.policy, repair.now)
         if isinstance(verdict, Wait):
             return Shown(SessionState.ERROR, Reason.BACKING_OFF, verdict.reason)
+    if repair.ahead is not None:
+        return Shown(SessionState.CONNECTING, Reason.STARTING, f"waits for its turn to start, {repair.ahead} before it")
     return _STARTING
 
 
@@ -96,7 +102,7 @@ def _alive(row: SessionRow, assessment: Assessment, repair: Repair) -> Shown:
             return Shown(beat.state, Reason.PROXY_FAILED, repair.proxy_trouble)
         return Shown(beat.state, beat.reason, beat.detail)
     if assessment.health is Health.LOST:
-        return Shown(SessionState.ERROR, Reason.WORKER_LOST, "the worker gives no sign of life")
+        return Shown(SessionState.ERROR, Reason.HUNG, "the worker is there and gives no sign of life")
     if assessment.health is Health.UNKNOWN:
         return _as_last_seen(row)
     return _STARTING

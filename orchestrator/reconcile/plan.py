@@ -45,10 +45,11 @@ class Stop(msgspec.Struct, frozen=True):
 
 
 class Restart(msgspec.Struct, frozen=True):
-    """Ask the worker to end; the plan after that starts it again."""
+    """Ask the worker to end; the plan after that starts it again. `why`: the cause to remember, where something is wrong."""
 
     session_id: str
     reason: str
+    why: Reason | None = None
 
 
 class Remove(msgspec.Struct, frozen=True):
@@ -90,30 +91,48 @@ class Seen(msgspec.Struct, frozen=True):
     processes: Mapping[str, WorkerProcess] | Unknown
     beats_known: bool
     records: Mapping[str, Record]
+    starts_allowed: int | None = None
+    """By the fleet's budget; None: as many as the policy lets start at once."""
+    cron_due: frozenset[str] = frozenset()
+    """Sessions whose time for a fresh worker has come."""
 
 
 def plan(rows: Sequence[SessionRow], seen: Seen, policy: Policy, now: float) -> list[Action]:
-    """At most one action a session. Nothing at all while the backend cannot be asked; no wedge is seen while Redis cannot.
+    """What `schedule` lets happen now."""
+    return schedule(rows, seen, policy, now)[0]
 
-    Starts and Restarts are capped at `policy.starts_at_once` each, so that nothing becomes a stampede.
+
+def schedule(rows: Sequence[SessionRow], seen: Seen, policy: Policy, now: float) -> tuple[list[Action], list[str]]:
+    """At most one action a session, and the sessions that wait for their turn to start, in order.
+
+    Nothing at all while the backend cannot be asked; no wedge is seen while Redis cannot. Starts are bounded by the budget,
+    starts and restarts by `policy.starts_at_once`, so that nothing becomes a stampede; the highest priority comes first.
     """
     if isinstance(seen.processes, Unknown):
-        return []
+        return [], []
+    allowed = policy.starts_at_once if seen.starts_allowed is None else min(seen.starts_allowed, policy.starts_at_once)
+    room = {Start: allowed, Restart: policy.starts_at_once}
     actions: list[Action] = []
-    room = {Start: policy.starts_at_once, Restart: policy.starts_at_once}
+    wanting: list[Start | Restart] = []
     for action in _all(rows, seen.processes, seen, policy, now):
-        if isinstance(action, Start | Restart):
-            if not room[type(action)]:
-                continue
-            room[type(action)] -= 1
-        actions.append(action)
-    return actions
+        (wanting if isinstance(action, Start | Restart) else actions).append(action)  # type: ignore[arg-type]
+    priority = {row.session_id: row.rules.priority for row in rows}
+    waiting: list[str] = []
+    for wish in sorted(wanting, key=lambda wish: -priority.get(wish.session_id, 0)):
+        if room[type(wish)]:
+            room[type(wish)] -= 1
+            actions.append(wish)
+        elif isinstance(wish, Start):
+            waiting.append(wish.session_id)
+    return actions, waiting
 
 
 def _all(
     rows: Sequence[SessionRow], processes: Mapping[str, WorkerProcess], seen: Seen, policy: Policy, now: float
 ) -> Iterator[Action]:
+    fleet_wide = policy
     for row in rows:
+        policy = fleet_wide.of(row.rules)
         process = processes.get(row.session_id)
         record = seen.records.get(row.session_id)
         if row.deleting:
@@ -169,6 +188,8 @@ def _for_gone(
     if process.held:
         return None
     code = process.exit_code
+    if code is not None and code in policy.stop_exit_codes:
+        return GiveUp(row.session_id, f"ended with exit code {code}, one of its stop_exit_codes", Reason.CRASHED)
     if code in NEVER_RETRY and code is not None:
         word = WorkerExit(code).name.lower()
         return GiveUp(row.session_id, f"ended with exit code {code} ({word})", GIVE_UP_REASONS[code])
@@ -205,7 +226,12 @@ def _for_alive(row: SessionRow, process: WorkerProcess, seen: Seen, policy: Poli
     if process.state in UP and own is not None and own.missing_since is not None and seen.beats_known:
         silent = min(now - own.missing_since, process.uptime_s)
         if silent >= policy.lost_after_s:
-            return Restart(row.session_id, f"no heartbeat for {silent:.0f} s")
+            return Restart(row.session_id, f"no heartbeat for {silent:.0f} s", Reason.HUNG)
+    if own is not None and own.over_bytes and process.state is ProcessState.RUNNING:
+        used, limit = own.over_bytes / 2**20, policy.max_memory_bytes / 2**20
+        return Restart(row.session_id, f"uses {used:.0f} MiB, may use {limit:.0f}", Reason.MEMORY_LIMIT)
+    if row.session_id in seen.cron_due and process.state is ProcessState.RUNNING:
+        return Restart(row.session_id, f"its cron_restart ({policy.cron_restart}) is due")
     return None
 
 

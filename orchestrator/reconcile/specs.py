@@ -14,6 +14,7 @@ from ecosystem.contract.ids import new_ulid
 from ecosystem.contract.worker import Retention, WorkerSpec
 from ecosystem.definition import session_log
 from ecosystem.home import session_folder
+from orchestrator.reconcile.crons import parse_exit_codes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -81,7 +82,8 @@ class Workshop:
             connects_per_second=settings.connects_per_second,
             connects_spread_s=settings.max_sessions / settings.connects_per_second,
             path_check_s=settings.path_check_s,
-            stop_grace_s=settings.stop_grace_s,
+            stop_grace_s=row.rules.kill_timeout_s or settings.stop_grace_s,
+            stop_exit_codes=tuple(row.rules.stop_exit_codes or parse_exit_codes(settings.stop_exit_codes)),
             event_stream_max=settings.event_stream_max,
             device_name=settings.device_name,
             media=settings.media,

@@ -7,6 +7,7 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
+from ecosystem.contract.policy import RestartRules
 from ecosystem.contract.session import DesiredState, Reason, SessionState
 
 Sort: TypeAlias = Literal[
@@ -66,6 +67,8 @@ class SessionRow(msgspec.Struct, frozen=True, kw_only=True):
     proxy_required: bool = False
     counters_reset: dict[str, Any] | None = None
     """What the counters showed when they were reset."""
+    rules: RestartRules = RestartRules()
+    """Its own rules of restart."""
 
     def __repr__(self) -> str:
         return f"<SessionRow {self.session_id} generation {self.generation} wanted {self.desired} port {self.port}>"

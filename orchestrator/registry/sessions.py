@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
 import psycopg.errors
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from ecosystem.contract.errors import SessionExists
+from ecosystem.contract.policy import RestartRules
 from ecosystem.contract.session import DesiredState, Reason, SessionState
 from orchestrator.registry import keys, life
 from orchestrator.registry.rows import Filter, HistoryEntry, Seen, SessionRow, Sort, StoredProxy
@@ -28,7 +30,7 @@ s.session_id, s.name, s.desired, s.generation, s.deleting_since IS NOT NULL AS d
 s.created_at, s.updated_at, s.status, s.reason, s.detail, s.status_since, s.jid, s.lid, s.push_name,
 s.last_connected_at, s.gave_up_generation, s.gave_up_reason, s.gave_up_detail, l.port,
 s.on_demand, s.unloaded_at IS NOT NULL AS unloaded, s.proxy_required, s.counters_reset, s.proxy_enabled, s.proxy_type,
-s.proxy_host, s.proxy_port, s.proxy_username, s.proxy_password_encrypted
+s.proxy_host, s.proxy_port, s.proxy_username, s.proxy_password_encrypted, s.rules
 """
 _FROM: Final = "FROM sessions s LEFT JOIN port_leases l USING (session_id)"
 _ALL: Final = f"SELECT {_COLUMNS} {_FROM} ORDER BY s.session_id"
@@ -275,8 +277,18 @@ def _row(record: DictRow) -> SessionRow:
             "gave_up_reason": None if gave_up is None else _reason(gave_up),
             "labels": tuple(values["labels"]),
             "proxy": _proxy(record),
+            "rules": _rules(values["rules"]),
         }
     )
+
+
+def _rules(stored: dict[str, Any]) -> RestartRules:
+    """What a newer version wrote and this one does not know is left out."""
+    known = {name: value for name, value in stored.items() if name in RestartRules.__struct_fields__}
+    try:
+        return msgspec.convert(known, RestartRules)
+    except msgspec.ValidationError:
+        return RestartRules()
 
 
 def _proxy(record: DictRow) -> StoredProxy | None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from ecosystem.contract.ids import Jid, jid_user
 from ecosystem.contract.session import Reason, SessionView
 from orchestrator.observed import Unknown
+from orchestrator.sessions.repairs import REPAIRS
 
 if TYPE_CHECKING:
     from ecosystem.contract.heartbeat import Heartbeat
@@ -71,6 +72,9 @@ def make_view(row: SessionRow, fleet: Fleet, beat: Beat | Unknown | None) -> Ses
         reason=shown.reason,
         detail=shown.detail,
         next_step=NEXT_STEPS[shown.reason],
+        repair=REPAIRS[shown.reason],
+        repair_at=_repair_at(row, fleet, worker),
+        path=worker.path if worker is not None else None,
         desired=row.desired,
         generation=row.generation,
         created_at=row.created_at,
@@ -131,6 +135,14 @@ def _since_reset(row: SessionRow, name: str, life: str | int, count: int) -> int
     if not isinstance(before, list) or before[0] != life:
         return count
     return max(0, count - int(before[1]))
+
+
+def _repair_at(row: SessionRow, fleet: Fleet, worker: Heartbeat | None) -> datetime | None:
+    """When the next step of the repair is due: the worker's next try, the end of its rest, or its start after a pause."""
+    if worker is not None:
+        return worker.link.rests_until or worker.link.next_try_at
+    left = fleet.waits_s(row)
+    return None if left is None else datetime.now(UTC) + timedelta(seconds=left)
 
 
 def _age(then: datetime) -> float:

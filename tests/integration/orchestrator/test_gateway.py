@@ -195,7 +195,7 @@ async def test_a_starting_worker_and_a_lost_one(
         worker = zap.processes.stand_ins["alpha"]
         worker.beats = False
         zap.processes.age("alpha", 60)
-        await zap.wait("alpha", reason="worker_lost")
+        await zap.wait("alpha", reason="hung")
         await asyncio.sleep(0.3)  # the gateway knows with the reconciler's next look
         lost = await zap.http("GET", "/api/alpha/x")
         assert (lost.status, lost.body["code"]) == (503, "worker_lost")

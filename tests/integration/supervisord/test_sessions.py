@@ -99,9 +99,10 @@ def test_exit_codes_that_are_left_to_the_reconciler(forked: Supervised, code: in
     assert ended.exit_code == code
     assert ended.starts == 1
     assert not ended.held
-    assert forked.client.session_start(forked.spec(name, behave="exit", code=code)).starts == 1, (
-        "a start is a clean record"
-    )
+    assert forked.client.session_start(forked.spec(name, behave="exit", code=code)).starts == 2
+    forked.wait_state(name, ProcessState.EXITED)
+    fresh = forked.client.session_start(forked.spec(name, behave="exit", code=code, generation=2))
+    assert fresh.starts == 1, "a new generation is a clean record"
 
 
 @pytest.mark.parametrize("code", [WorkerExit.CRASHED, WorkerExit.ENGINE_ENDED, WorkerExit.REPLACE, 3])
@@ -115,6 +116,21 @@ def test_any_other_exit_code_is_restarted(forked: Supervised, code: int) -> None
 
     until("a second start", restarted)
     forked.client.session_stop(name)
+
+
+def test_a_worker_that_dies_again_soon_is_left_to_the_reconciler(forked: Supervised) -> None:
+    forked.client.session_start(forked.spec("flapping", behave="exit", code=3, after=1.2))
+    left = forked.wait_state("flapping", ProcessState.EXITED, timeout=30)
+    assert (left.starts, left.exit_code) == (4, 3)
+    assert forked.client.session_start(forked.spec("flapping", behave="exit", code=3, after=1.2)).starts == 5
+    again = forked.wait_state("flapping", ProcessState.EXITED, timeout=30)
+    assert again.starts == 5
+
+
+def test_an_exit_code_the_session_names_is_left_too(forked: Supervised) -> None:
+    spec = msgspec.structs.replace(forked.spec("named", behave="exit", code=3, after=1.2), stop_exit_codes=(3,))
+    forked.client.session_start(spec)
+    assert forked.wait_state("named", ProcessState.EXITED, timeout=30).starts == 1
 
 
 def test_a_worker_that_cannot_start_is_given_up_with_its_reason(forked: Supervised) -> None:

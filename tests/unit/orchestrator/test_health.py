@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ecosystem.contract.session import Health
+from ecosystem.contract.diagnosis import PathHealth, PathView
+from ecosystem.contract.session import Health, Reason
 from ecosystem.contract.worker import ProcessState
 from orchestrator.health import assess
 from orchestrator.observed import UNKNOWN, Beat, Beats, Unknown
@@ -28,6 +29,9 @@ OLD_BORN = NOW - timedelta(hours=1)
         ("fresh", process(), beat(ttl_s=8.9), Health.HEALTHY, True),
         ("two thirds gone", process(), beat(ttl_s=3.0), Health.HEALTHY, True),
         ("last third", process(), beat(ttl_s=2.9), Health.LATE, True),
+        ("a doubtful path", process(), beat(path=PathView(PathHealth.DEGRADED)), Health.DEGRADED, True),
+        ("a deaf path", process(), beat(path=PathView(PathHealth.DEAF)), Health.DEAF, True),
+        ("a deaf session", process(), beat(reason=Reason.DEAF), Health.DEAF, True),
         ("key gone", process(), None, Health.LOST, False),
         ("key gone, but young", process(uptime_s=3.0), None, Health.STARTING, False),
         ("starting", process(state=ProcessState.STARTING, uptime_s=0.2), beat(), Health.HEALTHY, True),

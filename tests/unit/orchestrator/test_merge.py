@@ -50,7 +50,7 @@ NEW = {"status": S.DISCONNECTED, "reason": R.CREATED}
         ("pairing", row(), process(), PAIRING, CALM, S.CONNECTED, R.PAIRING),
         ("online", row(), process(), HEALTHY, CALM, S.AUTHENTICATED, R.ONLINE),
         ("logged out", row(), process(), LOGGED_OUT, CALM, S.ERROR, R.LOGGED_OUT),
-        ("lost", row(), process(), LOST, CALM, S.ERROR, R.WORKER_LOST),
+        ("lost", row(), process(), LOST, CALM, S.ERROR, R.HUNG),
         ("redis away", row(), process(), DARK, CALM, S.AUTHENTICATED, R.ONLINE),
         ("redis away from the start", row(**NEW), process(), DARK, CALM, S.CONNECTING, R.STARTING),
         ("backend away", row(), UNKNOWN, DARK, CALM, S.AUTHENTICATED, R.ONLINE),

@@ -20,6 +20,7 @@ import ecosystem.contract
 from ecosystem.contract import envelope, errors, events, happenings, heartbeat, outbox, session, worker
 from ecosystem.contract.eventbook import EXAMPLES as EVENT_EXAMPLES
 from tests.unit.ecosystem.contract.access_examples import ACCESS_EXAMPLES, GRANT, RATES
+from tests.unit.ecosystem.contract.diagnosis_examples import DIAGNOSIS_EXAMPLES, LINK, PATH
 from tests.unit.ecosystem.contract.message_examples import LIMITS, MESSAGE_EXAMPLES
 from tests.unit.ecosystem.contract.operation_examples import operation_examples
 from tests.unit.ecosystem.contract.session_examples import SESSION_EXAMPLES
@@ -47,6 +48,9 @@ _VIEW: Final = session.SessionView(
     created_at=_AT,
     updated_at=_AT,
     health=session.Health.HEALTHY,
+    path=PATH,
+    repair="goes on",
+    repair_at=_AT,
     jid=_JID,
     lid="123456789@lid",
     phone="5511900000001",
@@ -135,6 +139,8 @@ EXAMPLES: Final[tuple[msgspec.Struct, ...]] = (
         last_inbound_at=_AT,
         last_connected_at=_AT,
         last_error="socket closed",
+        path=PATH,
+        link=LINK,
         sent_seq=41,
         access_revision=4,
     ),
@@ -174,6 +180,10 @@ EXAMPLES: Final[tuple[msgspec.Struct, ...]] = (
         heartbeat_ttl_s=5.0,
         pairing_timeout_s=60.0,
         stop_grace_s=3.0,
+        stop_exit_codes=(3,),
+        connects_per_second=2.5,
+        connects_spread_s=8.0,
+        path_check_s=60.0,
         event_stream_max=5000,
         proxy_url="socks5://proxy.example:1080",
         device_name="Shop",
@@ -204,6 +214,7 @@ EXAMPLES: Final[tuple[msgspec.Struct, ...]] = (
     *MESSAGE_EXAMPLES,
     *operation_examples(_VIEW),
     *WEBHOOK_EXAMPLES,
+    *DIAGNOSIS_EXAMPLES,
 )
 
 

@@ -11,6 +11,7 @@ from ecosystem.contract.exitcodes import NEVER_RETRY, NOT_RESTARTED_AT_ONCE, Wor
 from ecosystem.contract.heartbeat import Heartbeat
 from ecosystem.contract.keys import events, heartbeat, qr
 from ecosystem.contract.operations import SendSignal, SessionActions
+from ecosystem.contract.policy import RestartRules
 from ecosystem.contract.session import CreateSession, PairPhone, ProxySettings, UpdateSession
 from ecosystem.contract.worker import WorkerSpec
 from tests.unit.ecosystem.contract.examples import EXAMPLES, GOLDEN, golden_file, rendered, shapes
@@ -23,6 +24,7 @@ COMMANDS: tuple[type[msgspec.Struct], ...] = (
     PairPhone,
     ProxySettings,
     WorkerSpec,
+    RestartRules,
     AccessUpdate,
     CreateKey,
     RotateKey,
