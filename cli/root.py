@@ -254,7 +254,7 @@ def main(args: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # a name in a script the locale lacks is no reason to fail
-    texts.use(texts.chosen(words))
+    texts.use(texts.chosen(words), encoding=getattr(sys.stdout, "encoding", None) or "ascii")
     try:
         if COMPLETION_VARIABLE in os.environ:
             return _complete()

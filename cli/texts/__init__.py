@@ -39,15 +39,37 @@ def language() -> str:
     return _language
 
 
-def use(code: str) -> None:
-    """Makes `code`, one of LANGUAGES, the language of this process."""
+def use(code: str, *, encoding: str = "utf-8") -> None:
+    """Makes `code`, one of LANGUAGES, the language of this process.
+
+    Where `encoding`, that of the output, lacks letters of the language, it is written without accents: over ssh without
+    UTF-8 `sessoes` reads better than `sess?es`.
+    """
     global _language, _texts
     _language = code
     _texts = catalogue(code)
+    if code != ENGLISH and not _carries(encoding, "".join(_texts.values())):
+        _texts = {english: _plain(text) for english, text in _texts.items()}
     if code != ENGLISH:
         from cli.texts.clicking import teach
 
         teach()
+
+
+def _carries(encoding: str, text: str) -> bool:
+    try:
+        text.encode(encoding)
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
+
+
+def _plain(text: str) -> str:
+    """`text` in ASCII: letters without their accents, and a question mark for what is no letter."""
+    import unicodedata
+
+    bare = "".join(each for each in unicodedata.normalize("NFKD", text) if not unicodedata.combining(each))
+    return bare.encode("ascii", "replace").decode("ascii")
 
 
 def catalogue(code: str) -> Mapping[str, str]:
