@@ -103,6 +103,8 @@ async def read_body(request: web.Request, wanted: type[T], *, empty: bytes | Non
     Raises MalformedBody for what is no JSON, InvalidRequest naming the field for what does not fit, and BodyTooLarge beyond the
     application's `client_max_size`.
     """
+    if (request.content_length or 0) > request.client_max_size:
+        raise BodyTooLarge
     try:
         raw = await request.read()
     except web.HTTPRequestEntityTooLarge:
