@@ -3,7 +3,7 @@
 # an unprivileged user, because PostgreSQL refuses to run as root. Root on Debian or Ubuntu gets them installed;
 # anybody else is told what to do. Ends with 1 only where Zapvisor could not run at all.
 # `system-packages.sh dev` also brings what the tests drive as a person would: the shells whose completion is tested, tmux,
-# and Chromium, which looks at the pages.
+# Chromium, which looks at the pages, and Node and PHP, which run the snippets of the guides.
 set -euo pipefail
 
 has_libmagic() {
@@ -22,6 +22,9 @@ if [ "${1:-runtime}" = dev ]; then
     for tool in zsh fish tmux chromium; do
         command -v "$tool" >/dev/null 2>&1 || missing+=("$tool")
     done
+    # The guide verifies a webhook's signature in three languages; the tests run each.
+    command -v node >/dev/null 2>&1 || missing+=(nodejs)
+    command -v php >/dev/null 2>&1 || missing+=(php-cli)
 fi
 
 if [ ${#missing[@]} -gt 0 ] && [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null 2>&1 && [ -z "${ZAPVISOR_NO_APT:-}" ]; then
