@@ -1,4 +1,4 @@
-"""Writes the documents that follow from the code: errors, settings and events.
+"""Writes the documents that follow from the code: errors, settings, events and commands.
 
 python docs/generate.py            writes them
 python docs/generate.py --check    ends with 1 when one is not current
@@ -11,16 +11,23 @@ import inspect
 import sys
 import typing
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
+import click
 import msgspec
 
+from cli import answers
+from cli.context import is_common, paragraphs
+from cli.root import SECTIONS, zapvisor
 from ecosystem.contract import eventbook, events, happenings
 from ecosystem.contract.errors import EXIT_CODE, HTTP_STATUS, RETRYABLE, DomainError, ErrorKind, all_errors
 from ecosystem.contract.events import EVENT_TYPES
 from ecosystem.contract.webhook import WebhookPayload
 from ecosystem.settings import ALIASES, HINTS, IGNORED, SECRET_FIELDS, Settings
 from ecosystem.settings import fields as fields_module
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 DOCS: Final = Path(__file__).parent
 _MARK: Final = "<!-- Written by docs/generate.py; `make docs` renews it. -->"
@@ -261,7 +268,114 @@ def _sentence(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-PAGES: Final = {"errors.md": errors_page, "settings.md": settings_page, "events.md": events_page}
+def commands_page() -> str:
+    """`commands.md`: every command with its options, examples and what it prints with `--json`."""
+    lines = ["# Commands", "", _MARK, "", *_COMMANDS_INTRO.splitlines(), ""]
+    ctx = click.Context(zapvisor, info_name="zapvisor")
+    lines += [
+        "## Options of every command",
+        "",
+        *_options([each for each in zapvisor.params if is_common(each)], ctx),
+        "",
+    ]
+    for section in SECTIONS:
+        lines += [f"## {section.title}", ""]
+        for entry in section.entries:
+            command = zapvisor.get_command(ctx, entry.name)
+            # The verbs of the noun `session` stand on their own already.
+            deep = entry.name != "session"
+            also = f" Also: {', '.join(f'`{alias}`' for alias in entry.aliases)}." if entry.aliases else ""
+            lines += _command(f"zapvisor {entry.name}", command, also, deep=deep) if command else []
+    lines += ["## Shapes", "", "What `--json` prints, by name. New versions may add fields, and take none away.", ""]
+    return "\n".join([*lines, *_shapes()])
+
+
+def _command(words: str, command: click.Command, also: str, *, deep: bool) -> list[str]:
+    """One command, and those below it."""
+    parts = paragraphs(command.help)
+    lines = [f"### `{words}`", "", parts[0] + also, "", *(line for part in parts[1:] for line in (part, ""))]
+    ctx = click.Context(command, info_name=words)
+    if isinstance(command, click.Group):
+        below = [command.get_command(ctx, name) for name in command.list_commands(ctx)] if deep else []
+        return [
+            *lines,
+            *(line for each in below if each for line in _command(f"{words} {each.name}", each, "", deep=True)),
+        ]
+    usage = " ".join(command.collect_usage_pieces(ctx)).replace("[OPTIONS]", "").split()
+    lines += [f"Usage: `{' '.join([words, *usage])}`", "", "```sh", *getattr(command, "examples", ()), "```", ""]
+    own = [param for param in command.params if isinstance(param, click.Option) and not is_common(param)]
+    lines += [*_options(own, ctx), ""] if own else []
+    answer = answers.answer_of(words.removeprefix("zapvisor "))
+    if answer.shape:
+        how = "an array of " if answer.many else "one a line, " if answer.lines else ""
+        name = answer.shape.partition(":")[2]
+        lines += [f"`--json`: {how}[`{name}`](#{name.lower()})", ""]
+    return lines
+
+
+def _options(options: Sequence[click.Parameter], ctx: click.Context) -> list[str]:
+    records = [record for option in options if (record := option.get_help_record(ctx)) is not None]
+    cells = [(names, text.replace("|", "\\|")) for names, text in records]
+    return ["| option | meaning |", "|---|---|", *(f"| `{names}` | {text} |" for names, text in cells)]
+
+
+def _shapes() -> list[str]:
+    """Every shape the answers are made of, each with its fields."""
+    kinds = [kind for answer in answers.ANSWERS.values() if (kind := answers.type_of(answer)) is not None]
+    _, found = msgspec.json.schema_components([*kinds, answers.FaultDone], ref_template="{name}")
+    lines: list[str] = []
+    for name, shape in sorted(found.items()):
+        if "properties" not in shape:
+            continue
+        about = str(shape.get("description", "")).replace("\n", " ")
+        lines += [f"### {name}", "", *([about, ""] if about else []), "| field | type |", "|---|---|"]
+        lines += [f"| `{field}` | {_json_kind(kind)} |" for field, kind in shape["properties"].items()]
+        lines.append("")
+    return lines
+
+
+def _json_kind(schema: dict[str, Any]) -> str:
+    """A type of JSON Schema in words."""
+    if "$ref" in schema:
+        return str(schema["$ref"])
+    if "anyOf" in schema:
+        return " or ".join(_json_kind(each) for each in schema["anyOf"])
+    if "enum" in schema:
+        return ", ".join(f"`{each}`" for each in schema["enum"])
+    if schema.get("type") == "array":
+        return f"array of {_json_kind(schema.get('items', {}))}"
+    if schema.get("format") == "date-time":
+        return "time (ISO 8601)"
+    return str(schema.get("type", "anything"))
+
+
+_COMMANDS_INTRO: Final = """\
+`zapvisor` speaks the public HTTP API, so it drives the instance on this machine and any other one. Which server is meant, the
+first of these that is given decides:
+
+1. `--url`, `--context` or `--home` (two of them are a mistake),
+2. `ZAPVISOR_URL`, then `ZAPVISOR_CONTEXT`, then `ZAPVISOR_HOME`,
+3. the current context (`zapvisor context use`),
+4. the instance on this machine.
+
+Which key is sent: `--key`, the key of `--context`, `ZAPVISOR_KEY`, the key of the context in use, the local instance's own. The
+key of a context or of the local instance goes to no other server. Contexts lie in `~/.config/zapvisor/config.toml`
+(`XDG_CONFIG_HOME` moves it), which only its owner can read.
+
+The language is `--lang`, else the first of `ZAPVISOR_LANG`, `LC_ALL`, `LC_MESSAGES` and `LANG` that is set: English or
+Portuguese.
+What the server says stays in its own. Colours are for terminals: `NO_COLOR` and `TERM=dumb` switch them off, `FORCE_COLOR` on.
+
+Commands end with 0, or with the code of the [kind of failure](errors.md); some say more in their own text. Where sessions are
+named, `all` is every session and `label:NAME` each with that label. What destroys asks first; `--yes` answers, and without a
+terminal it is needed."""
+
+PAGES: Final = {
+    "errors.md": errors_page,
+    "settings.md": settings_page,
+    "events.md": events_page,
+    "commands.md": commands_page,
+}
 
 
 def main() -> int:
