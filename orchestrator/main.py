@@ -61,8 +61,8 @@ from orchestrator.registry import migrate, secrets
 from orchestrator.registry.database import Database
 from orchestrator.registry.leader import Leadership
 from orchestrator.sessions.actions import Operations
-from orchestrator.sessions.idle import Unloader
 from orchestrator.sessions.diagnosis import Diagnosis
+from orchestrator.sessions.idle import Unloader
 from orchestrator.sessions.keys import KeyService
 from orchestrator.sessions.names import DEFAULT, SessionNames
 from orchestrator.sessions.outboxes import WorkerOutboxes
