@@ -287,7 +287,10 @@ def test_paths_that_climb(target: Instance, door: int) -> None:
         answer = raw(target.port, head(target, "POST /sessions HTTP/1.1", f"Content-Length: {len(body)}") + body)
         assert status_of(answer) in (400, 422), (up, answer[:300])
     # A path that names no session may have begun the one called `default`.
-    assert {path.parent.name for path in target.root.rglob("*.db")} <= {"session_alpha", "session_default"}
+    assert {path.parent.name for path in (target.home.root / "storages").rglob("*.db")} <= {
+        "session_alpha",
+        "session_default",
+    }
 
 
 def test_names_of_files_that_climb(target: Instance, door: int) -> None:
