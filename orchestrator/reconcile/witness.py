@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from ecosystem.contract.life import RESTING
 from ecosystem.contract.session import Reason, SessionState
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ def told_by_worker(row: SessionRow, shown: Shown, assessment: Assessment) -> boo
     if assessment.beat is None:
         return False
     beat = assessment.beat.heartbeat
-    if shown.status is SessionState.DISCONNECTED:
+    if shown.status is SessionState.DISCONNECTED and beat.state not in RESTING:
         return True  # it is being stopped, and says so as it leaves
     if (beat.state, beat.reason) != (shown.status, shown.reason):
         return False

@@ -27,6 +27,8 @@ HUNG = Shown(S.ERROR, R.HUNG)
         ({}, ONLINE, {}, True),
         ({}, STOPPED, {}, True),
         ({}, STOPPED, None, False),
+        ({"status": S.ERROR, "reason": R.BANNED}, STOPPED, {"state": S.ERROR, "reason": R.BANNED}, False),
+        ({}, STOPPED, {"state": S.DISCONNECTED, "reason": R.STOPPED}, True),
         ({}, HUNG, None, False),
         ({}, Shown(S.ERROR, R.CRASH_LOOP), {}, False),
         ({"status": S.ERROR, "reason": R.HUNG}, ONLINE, {"since": NOW - timedelta(seconds=9)}, False),
