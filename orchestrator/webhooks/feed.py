@@ -184,7 +184,7 @@ def _flat(found: list[Any]) -> list[Any]:
 def _event(fields: dict[bytes, bytes] | None) -> Event | None:
     try:
         return msgspec.json.decode((fields or {}).get(b"event", b""), type=Event)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None  # the relay says so in the log
 
 

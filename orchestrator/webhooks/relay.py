@@ -265,7 +265,7 @@ def _read(body: bytes, where: str) -> Event | None:
     """The event; None, loudly, for what is none: it stays in its worker's store."""
     try:
         event = msgspec.json.decode(body, type=Event)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         _LOG.error("event_unreadable", extra={"where": where, "bytes": len(body), "error": str(error)[:200]})
         return None
     if event.timestamp.tzinfo is None:
