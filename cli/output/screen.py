@@ -7,6 +7,7 @@ import re
 import shutil
 import sys
 from typing import TYPE_CHECKING, Final
+from unicodedata import combining, east_asian_width
 
 import click
 import msgspec
@@ -16,7 +17,7 @@ from cli.texts import tr
 from ecosystem.contract.errors import InternalError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
     from typing import TextIO
 
@@ -148,12 +149,37 @@ class Screen:
         if not rows:
             return
         self.progress.hide()
+        cells = [[self._fit(clean(cell).replace("\n", " ")) for cell in row] for row in rows]
+        lines = self._boxed(columns, cells) if self.terminal else self._plain(columns, cells)
+        for line in lines:
+            # Padding to the right is for boxes; in a pipe it would be part of the last value.
+            click.echo(line.rstrip(), color=self.colour)
+
+    def _plain(self, columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+        """Columns side by side, as wide as they need: for pipes, and without loading what draws boxes."""
+        titles = [self._fit(column.title) for column in columns]
+        widths = [max(map(width_of, column)) for column in zip(titles, *rows, strict=True)]
+
+        def line(cells: Sequence[str], paint: Callable[[int, str], str]) -> str:
+            padded = []
+            for index, (cell, width) in enumerate(zip(cells, widths, strict=True)):
+                space = " " * (width - width_of(cell))
+                painted = paint(index, cell)
+                padded.append(f"{space}{painted}" if columns[index].right else f"{painted}{space}")
+            return "  ".join(padded)
+
+        yield line(titles, lambda _, title: self.style(title, bold=True))
+        for row in rows:
+            yield line(row, lambda index, cell: self.status(cell) if columns[index].coloured else cell)
+
+    def _boxed(self, columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> Iterable[str]:
+        """The table within the terminal's width."""
         from rich.box import ASCII2, SIMPLE_HEAD
         from rich.console import Console
         from rich.table import Table
         from rich.text import Text
 
-        width = self.size[0] if self.terminal else 100_000
+        width = self.size[0]
         console = Console(
             file=sys.stdout,
             width=width,
@@ -167,16 +193,16 @@ class Screen:
         )
 
         def drawn(shown: Sequence[int]) -> Table:
-            box = (SIMPLE_HEAD if self.unicode else ASCII2) if self.terminal else None
+            box = SIMPLE_HEAD if self.unicode else ASCII2
             table = Table(box=box, show_edge=False, pad_edge=False, header_style="bold", padding=(0, 1))
             for index in shown:
                 column = columns[index]
                 table.add_column(column.title, justify="right" if column.right else "left", overflow="fold")
             for row in rows:
-                cells = []
-                for index in shown:
-                    text = self._fit(clean(row[index]).replace("\n", " "))
-                    cells.append(Text(text, style=STATUS_COLOURS.get(text, "") if columns[index].coloured else ""))
+                cells = [
+                    Text(row[index], style=STATUS_COLOURS.get(row[index], "") if columns[index].coloured else "")
+                    for index in shown
+                ]
                 table.add_row(*cells)
             return table
 
@@ -189,9 +215,7 @@ class Screen:
             shown.remove(least)
         with console.capture() as captured:  # rich itself would end the process on a broken pipe
             console.print(drawn(shown))
-        # Padding to the right is for boxes; in a pipe it would be part of the last value.
-        for line in captured.get().splitlines():
-            click.echo(line.rstrip(), color=self.colour)
+        return captured.get().splitlines()
 
     def _fit(self, text: str) -> str:
         """`text` as the stream can carry it: what its encoding lacks becomes a question mark."""
@@ -210,6 +234,13 @@ def _formatted(value: bytes | object, *, indent: int) -> bytes:
         raise InternalError(
             tr("the server's answer is no JSON: {error}", error=error), hint=tr("check --url")
         ) from None
+
+
+def width_of(text: str) -> int:
+    """How many columns a terminal gives `text`: two for a wide letter, none for an accent on the letter before."""
+    if text.isascii():
+        return len(text)
+    return sum(2 if east_asian_width(each) in "WF" else 0 if combining(each) else 1 for each in text)
 
 
 def _is_dumb() -> bool:

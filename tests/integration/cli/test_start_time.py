@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import statistics
 import subprocess
+import sys
 import time
 from typing import TYPE_CHECKING
 
-from tests.integration.cli.conftest import COMMAND, run
+from tests.integration.cli.conftest import run
 from tests.support.api_stand_in import ApiStandIn, Reply, page, view
 
 if TYPE_CHECKING:
@@ -43,14 +44,40 @@ def test_start_time(api: ApiStandIn, environ: dict[str, str], capsys: pytest.Cap
         print("\n" + "\n".join(f"zapvisor {name:12} {ms:6.0f} ms (median of {RUNS})" for name, ms in figures.items()))  # noqa: T201
 
 
-def test_the_overview_imports_nothing_heavy(environ: dict[str, str]) -> None:
-    told = subprocess.run(
-        [COMMAND[0], "-X", "importtime", *COMMAND[1:], "--help"],
-        env=environ,
-        capture_output=True,
-        timeout=60,
-        check=True,
+def imported(words: list[str], environ: dict[str, str]) -> set[str]:
+    """The modules a command has imported by its end."""
+    # Not `-X importtime`: it does not see what `import_module` loads.
+    program = (
+        "import sys; from cli.root import main; code = main(); print(*sys.modules, file=sys.stderr); sys.exit(code)"
     )
-    imported = {line.rpartition(b"|")[2].strip().decode() for line in told.stderr.splitlines()}
-    assert "click" in imported
-    assert not [name for name in imported if name.startswith(HEAVY)]
+    told = subprocess.run(
+        [sys.executable, "-c", program, *words], env=environ, capture_output=True, timeout=60, check=True
+    )
+    found = set(told.stderr.decode().split())
+    assert "click" in found
+    return found
+
+
+def test_the_overview_imports_nothing_heavy(environ: dict[str, str]) -> None:
+    assert not [name for name in imported(["--help"], environ) if name.startswith((*HEAVY, "cli.texts.pt"))]
+
+
+def test_only_portuguese_loads_a_catalogue(environ: dict[str, str]) -> None:
+    assert "cli.texts.pt" in imported(["--help", "--lang", "pt"], environ)
+
+
+def test_a_list_imports_what_a_list_needs(api: ApiStandIn, environ: dict[str, str]) -> None:
+    api.on("GET /sessions", Reply(200, page(view())))
+    found = imported(["list"], environ)
+    assert "cli.commands.session" in found
+    for other in (
+        "segno",
+        "textual",
+        "asyncio",
+        "tomllib",
+        "ecosystem.settings",
+        "cli.answers",
+        "cli.contexts",
+        "cli.texts.pt",
+    ):
+        assert not [name for name in found if name.startswith(other)], other

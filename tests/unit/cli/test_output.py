@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from cli.output import figures
 from cli.output.loglines import readable
 from cli.output.records import as_table, cell, rows_of, title
-from cli.output.screen import Column, Screen, clean, speaks_unicode
+from cli.output.screen import Column, Screen, clean, speaks_unicode, width_of
 from ecosystem.contract.errors import InternalError
 
 if TYPE_CHECKING:
@@ -57,6 +57,10 @@ def test_table_in_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
         ["alpha", "authenticated", "5511912345678", "4711"],
         ["b", "error", "-", "-"],
     ]
+
+
+def test_columns_in_a_pipe_stand_below_each_other_whatever_the_script() -> None:
+    assert [width_of(text) for text in ("abc", "São", "Sa\u0303o", "\u65e5\u672c", "")] == [3, 3, 3, 4, 0]
 
 
 def test_table_fits_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
