@@ -165,6 +165,52 @@ class SandboxGroups(msgspec.Struct, frozen=True):
     groups: list[SandboxGroup]
 
 
+class SandboxCall(msgspec.Struct, frozen=True):
+    """`sandbox call`: a call and how it stands."""
+
+    id: str
+    sender: str = msgspec.field(name="from")
+    to: str
+    state: str
+
+
+class SandboxContact(msgspec.Struct, frozen=True):
+    """`sandbox contact`: who was put into an address book."""
+
+    number: str
+    name: str
+
+
+class SandboxShown(msgspec.Struct, frozen=True, omit_defaults=True):
+    """`sandbox typing` and `sandbox online`: what others are shown."""
+
+    to: str | None = None
+    state: str | None = None
+    online: bool | None = None
+
+
+class SandboxPast(msgspec.Struct, frozen=True):
+    """`sandbox history`: how much was handed over."""
+
+    chats: int
+    messages: int
+
+
+class SandboxNewsletter(msgspec.Struct, frozen=True):
+    """A channel of a virtual phone."""
+
+    id: str
+    name: str
+    followers: int
+    posts: int
+
+
+class SandboxNewsletters(msgspec.Struct, frozen=True):
+    """`sandbox newsletter list`."""
+
+    newsletters: list[SandboxNewsletter]
+
+
 class SandboxFault(msgspec.Struct, frozen=True, omit_defaults=True):
     """A fault that stands; what does not apply is absent."""
 
@@ -268,6 +314,18 @@ ANSWERS: Final[dict[str, Answer]] = {
     "sandbox inbox": _own("SandboxMessage", many=True),
     "sandbox group create": _own("SandboxGroup"),
     "sandbox group list": _own("SandboxGroups"),
+    "sandbox group change": _own("SandboxGroup"),
+    "sandbox call": _own("SandboxCall"),
+    "sandbox hang-up": _own("Said"),
+    "sandbox contact": _own("SandboxContact"),
+    "sandbox typing": _own("SandboxShown"),
+    "sandbox online": _own("SandboxShown"),
+    "sandbox vote": _own("Said"),
+    "sandbox history": _own("SandboxPast"),
+    "sandbox newsletter create": _own("SandboxNewsletter"),
+    "sandbox newsletter list": _own("SandboxNewsletters"),
+    "sandbox newsletter follow": _own("SandboxNewsletter"),
+    "sandbox newsletter post": _own("Said"),
     "sandbox fault list": _own("SandboxFaults"),
     "sandbox fault clear": _own("Healed"),
     "context add": _own("SavedContext"),

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 import msgspec
 
+from cli.commands.sandboxed import given, listed, recipient, tell
+from cli.commands.virtual import VERBS, group_change
 from cli.context import Call, NumberParam, SessionParam, Verb, noun, read_text, verb
 from cli.texts import tr
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cli.client import Client
     from ecosystem.contract.ids import PhoneNumber, SessionId
 
 SCAN_TRIES: Final = 3
@@ -101,7 +102,7 @@ class Inbox(msgspec.Struct, frozen=True):
 @click.option("--name", help="The name it shows to others.")
 def phone_add(call: Call, number: PhoneNumber, name: str | None) -> None:
     """Add a virtual phone."""
-    answer = call.client.post("/sandbox/phones", _given(number=number, name=name))
+    answer = call.client.post("/sandbox/phones", given(number=number, name=name))
     if call.json:
         call.screen.data(answer.body)
     else:
@@ -166,7 +167,7 @@ def scan(call: Call, number: PhoneNumber, session: SessionId) -> None:
                 raise
             time.sleep(0.3)
         else:
-            _tell(call, answer.body, tr("{number} has scanned {session}'s code", number=number, session=session))
+            tell(call, answer.body, tr("{number} has scanned {session}'s code", number=number, session=session))
             return
 
 
@@ -176,7 +177,7 @@ def scan(call: Call, number: PhoneNumber, session: SessionId) -> None:
 def code(call: Call, number: PhoneNumber, code: str) -> None:
     """Type a session's pairing code on a virtual phone; waits until the session has logged in."""
     answer = call.client.post(f"/sandbox/phones/{number}/code", {"code": code}, wait=LOGIN_TIMEOUT_S)
-    _tell(call, answer.body, tr("{number} has linked the session", number=number))
+    tell(call, answer.body, tr("{number} has linked the session", number=number))
 
 
 # --- messages
@@ -198,32 +199,9 @@ def say(call: Call, number: PhoneNumber, session: str, text: str) -> None:
     To a session (the number it is paired with), a number or a group's address. What looks like a number is one.
     """
     client = call.client
-    to = _recipient(client, session)
+    to = recipient(client, session)
     answer = client.post(f"/sandbox/phones/{number}/messages", {"to": to, "text": read_text(text)})
-    _tell(call, answer.body, f"{number} -> {to}", key="id")
-
-
-def _recipient(client: Client, word: str) -> str:
-    """The number or group address that `word` means."""
-    from cli.commands.waiting import view_of
-    from ecosystem.contract.errors import InvalidPhone, SessionNotAuthenticated
-    from ecosystem.contract.ids import Jid, jid_user, parse_phone, parse_recipient, parse_session_id
-
-    if "@" in word:
-        return parse_recipient(word, field="SESSION")
-    try:
-        return parse_phone(word, field="SESSION")
-    except InvalidPhone:
-        view = view_of(client, parse_session_id(word, field="SESSION"))
-    paired = view.phone or (jid_user(Jid(view.jid)) if view.jid else None)
-    if paired is None:
-        raise SessionNotAuthenticated(
-            tr("{word} is not paired: it has no number", word=word),
-            session_id=word,
-            state=str(view.status),
-            hint=f"zapvisor qr {word}",
-        )
-    return paired
+    tell(call, answer.body, f"{number} -> {to}", key="id")
 
 
 @verb("inbox", examples=("zapvisor sandbox inbox 5511912345678", "zapvisor sandbox inbox 5511912345678 -f"))
@@ -283,14 +261,14 @@ def _content(message: Message) -> str:
 def group_create(call: Call, owner: PhoneNumber, subject: str, members: tuple[str, ...]) -> None:
     """Create a group of a virtual phone and others."""
     client = call.client
-    body = {"owner": owner, "subject": subject, "members": [_recipient(client, member) for member in members]}
-    _tell(call, client.post("/sandbox/groups", body).body, tr("group '{subject}' created", subject=subject), key="id")
+    body = {"owner": owner, "subject": subject, "members": [recipient(client, member) for member in members]}
+    tell(call, client.post("/sandbox/groups", body).body, tr("group '{subject}' created", subject=subject), key="id")
 
 
 @verb("list", examples=("zapvisor sandbox group list",))
 def group_list(call: Call) -> None:
     """Show the groups."""
-    _list(call, "/sandbox/groups", tr("no groups; create one: zapvisor sandbox group create NUMBER SUBJECT NUMBER..."))
+    listed(call, "/sandbox/groups", tr("no groups; create one: zapvisor sandbox group create NUMBER SUBJECT NUMBER..."))
 
 
 # --- faults
@@ -307,8 +285,8 @@ def _fault_verb(fault: str, summary: str) -> Verb:
         if number and session:
             raise InvalidRequest(tr("--number and --session mean the same: give one"), field="session")
         client = call.client
-        of = number or (_recipient(client, session) if session else None)
-        body = _given(fault=fault, number=of, seconds=seconds, code=code)
+        of = number or (recipient(client, session) if session else None)
+        body = given(fault=fault, number=of, seconds=seconds, code=code)
         answer = client.post("/sandbox/faults", body)
         if call.json:
             call.screen.data(answer.body)
@@ -336,7 +314,7 @@ def _fault_verb(fault: str, summary: str) -> Verb:
 @verb("list", examples=("zapvisor sandbox fault list",))
 def fault_list(call: Call) -> None:
     """Show the faults that last."""
-    _list(call, "/sandbox/faults", tr("no faults"))
+    listed(call, "/sandbox/faults", tr("no faults"))
 
 
 @verb("clear", examples=("zapvisor sandbox fault clear",))
@@ -349,42 +327,6 @@ def fault_clear(call: Call) -> None:
         call.screen.done(tr("all faults healed"))
 
 
-# --- what they share
-
-
-def _given(**fields: object) -> dict[str, object]:
-    """The fields that were given: the sandbox refuses nulls."""
-    return {name: value for name, value in fields.items() if value is not None}
-
-
-def _tell(call: Call, body: bytes, sentence: str, *, key: str = "jid") -> None:
-    """The answer to an action: itself as JSON, the value under `key` alone, or a sentence with it."""
-    if call.json:
-        call.screen.data(body or b"{}")
-        return
-    decoded: Any = msgspec.json.decode(body) if body else {}
-    value = str(decoded.get(key) or "") if isinstance(decoded, dict) else ""
-    if call.quiet:
-        if value:
-            call.screen.line(value)
-    else:
-        call.screen.done(f"{sentence}: {value}" if value else sentence)
-
-
-def _list(call: Call, path: str, nothing: str) -> None:
-    from cli.output.records import as_table, rows_of
-
-    answer = call.client.get(path)
-    if call.json:
-        call.screen.data(answer.body)
-        return
-    rows = rows_of(answer.body)
-    if rows:
-        call.screen.table(*as_table(rows))
-    else:
-        call.screen.note(nothing)
-
-
 sandbox = noun(
     "sandbox",
     "Virtual phones and faults of the sandbox WhatsApp (`zapvisor up --sandbox`).",
@@ -394,7 +336,8 @@ sandbox = noun(
         code,
         say,
         inbox,
-        noun("group", "Groups of virtual phones and sessions.", (group_create, group_list)),
+        noun("group", "Groups of virtual phones and sessions.", (group_create, group_list, group_change)),
+        *VERBS,
         noun(
             "fault",
             "Make the sandbox misbehave: for one number, or for everybody.",

@@ -261,4 +261,12 @@ TEXTS: Final[dict[str, str]] = {
     "{summary} (also: {aliases}).": "{summary} (também: {aliases}).",
     "{webhook} deleted": "{webhook} excluído",
     "{word} is not paired: it has no number": "{word} não está pareada: não tem número",
+    "followed": "seguido",
+    "give one of --name, --add, --remove, --promote and --demote": "informe um entre --name, --add, --remove, --promote e --demote",
+    "handed over": "entregue",
+    "hung up": "desligado",
+    "no channels; create one: zapvisor sandbox newsletter create NUMBER NAME": "nenhum canal; crie um: zapvisor sandbox newsletter create NUMBER NAME",
+    "posted": "publicado",
+    "shown": "mostrado",
+    "voted": "votado",
 }

@@ -26,6 +26,7 @@ from ecosystem.contract.errors import (
 from ecosystem.contract.ids import parse_phone
 from ecosystem.sandbox.codec.node import STATUS
 from ecosystem.sandbox.control import requests
+from ecosystem.sandbox.control.happenings import Happenings
 from ecosystem.sandbox.faults import FaultOrder
 
 if TYPE_CHECKING:
@@ -107,6 +108,7 @@ class Control:
                 web.get("/faults", self.list_faults),
                 web.post("/faults", self.apply_fault),
                 web.delete("/faults", self.heal),
+                *Happenings(self._sandbox).routes(),
             ]
         )
         return app

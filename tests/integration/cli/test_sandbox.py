@@ -149,3 +149,62 @@ def test_an_instance_without_the_sandbox(api: ApiStandIn, zap: Zap) -> None:
     off = problem(404, "sandbox_off", "not_found", "this instance runs without the sandbox")
     api.on("GET /sandbox/phones", off)
     assert zap("sandbox", "phone", "list").code == 4
+
+
+@pytest.mark.parametrize(
+    ("words", "route", "body"),
+    [
+        (("call", ANA, BIA, "--video"), f"POST /sandbox/phones/{ANA}/calls", {"to": BIA, "video": True}),
+        (("hang-up", ANA, "C1"), f"DELETE /sandbox/phones/{ANA}/calls/C1", None),
+        (("contact", ANA, BIA, "Bia"), f"POST /sandbox/phones/{ANA}/contacts", {"number": BIA, "name": "Bia"}),
+        (("typing", ANA, BIA), f"POST /sandbox/phones/{ANA}/presence", {"to": BIA, "state": "typing"}),
+        (
+            ("typing", ANA, "1@g.us", "--stop"),
+            f"POST /sandbox/phones/{ANA}/presence",
+            {"to": "1@g.us", "state": "paused"},
+        ),
+        (("online", ANA, "--away"), f"POST /sandbox/phones/{ANA}/presence", {"online": False}),
+        (
+            ("vote", ANA, "3EB0", "a", "b"),
+            f"POST /sandbox/phones/{ANA}/votes",
+            {"message_id": "3EB0", "options": ["a", "b"]},
+        ),
+        (
+            ("history", ANA, BIA, "hi", "hello"),
+            f"POST /sandbox/phones/{ANA}/history",
+            {
+                "chats": [
+                    {"with": BIA, "messages": [{"text": "hi", "from_me": False}, {"text": "hello", "from_me": True}]}
+                ]
+            },
+        ),
+        (("newsletter", "create", ANA, "News"), "POST /sandbox/newsletters", {"owner": ANA, "name": "News"}),
+        (
+            ("newsletter", "follow", "1@newsletter", BIA),
+            "POST /sandbox/newsletters/1@newsletter/followers",
+            {"number": BIA},
+        ),
+        (("newsletter", "post", "1@newsletter", "hi"), "POST /sandbox/newsletters/1@newsletter/posts", {"text": "hi"}),
+        (
+            ("group", "change", "1@g.us", ANA, "--name", "N"),
+            "PATCH /sandbox/groups/1@g.us",
+            {"by": ANA, "subject": "N"},
+        ),
+        (
+            ("group", "change", "1@g.us", ANA, "--promote", BIA),
+            "PATCH /sandbox/groups/1@g.us",
+            {"by": ANA, "do": "promote", "members": [BIA]},
+        ),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
+)
+def test_what_else_phones_do(words: tuple[str, ...], route: str, body: object, api: ApiStandIn, zap: Zap) -> None:
+    api.on(route, Reply(200, {"id": "X1", "state": "s", "name": "n", "messages": 2, "subject": "N"}))
+    assert zap("sandbox", *words).code == 0
+    assert api.asked[-1].body == body
+
+
+def test_a_group_changes_in_one_way_at_a_time(api: ApiStandIn, zap: Zap) -> None:
+    told = zap("sandbox", "group", "change", "1@g.us", ANA, "--name", "N", "--add", BIA)
+    assert told.code == 2
+    assert not api.asked
