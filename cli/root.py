@@ -57,6 +57,20 @@ SECTIONS: Final = (
                 "down", "cli.commands.instance:down", "Stop the Zapvisor that runs here, sessions included.", ("kill",)
             ),
             Entry("doctor", "cli.commands.doctor:doctor", "Check what Zapvisor needs, and say what to do."),
+            Entry(
+                "startup",
+                "cli.commands.operations:startup",
+                "Show the systemd unit that starts Zapvisor with the machine.",
+            ),
+            Entry(
+                "unstartup",
+                "cli.commands.operations:unstartup",
+                "Take away the systemd unit that starts Zapvisor with the machine.",
+            ),
+            Entry("save", "cli.commands.operations:save", "Nothing to do: what is wanted is saved at every moment."),
+            Entry(
+                "resurrect", "cli.commands.operations:resurrect", "Nothing to do: `zapvisor up` starts what is wanted."
+            ),
         ),
     ),
     Section(
@@ -77,6 +91,12 @@ SECTIONS: Final = (
             Entry("start", "cli.commands.session:start", "Start sessions."),
             Entry("stop", "cli.commands.session:stop", "Stop sessions; they stay paired."),
             Entry("restart", "cli.commands.session:restart", "Restart sessions in a fresh process.", ("rs",)),
+            Entry("reload", "cli.commands.operations:reload", "Give sessions a fresh process, one after the other."),
+            Entry("reset", "cli.commands.operations:reset", "Start the counters of sessions from nought."),
+            Entry(
+                "signal", "cli.commands.operations:signal", "Send the processes of sessions a signal.", ("sendSignal",)
+            ),
+            Entry("proxy", "cli.commands.proxy:proxy", "Proxies: what a session connects through."),
             Entry("logout", "cli.commands.session:logout", "Unlink sessions from their phones."),
             Entry("delete", "cli.commands.session:delete", "Delete sessions.", ("del", "rm")),
         ),
@@ -98,6 +118,7 @@ SECTIONS: Final = (
             Entry("health", "cli.commands.watching:health", "Ask the server whether it is well.", ("ping",)),
             Entry("events", "cli.commands.watching:events", "Show what happens in the sessions, as it happens."),
             Entry("logs", "cli.commands.logs:logs", "Show the log of a session or of a program.", ("log",)),
+            Entry("flush", "cli.commands.operations:flush", "Empty the logs of sessions."),
         ),
     ),
     Section(
