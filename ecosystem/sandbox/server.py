@@ -96,7 +96,7 @@ class Sandbox:
         context = await asyncio.to_thread(identity.server_context, self.folder)
         self._web = WebHost(hub, keys, self._blobs)
         await self._web.start(context)
-        self._door = Door(self._web.port, hub.report.dial)
+        self._door = Door(self._web.port, hub.report.dial, hub.report.knock)
         await self._door.start(self._proxy_port)
 
     def _load(self) -> World:

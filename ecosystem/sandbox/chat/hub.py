@@ -96,6 +96,10 @@ class Report:
         self.errors.append(what)
         log.error("%s", what)
 
+    def knock(self) -> None:
+        """Somebody opened a connection to the front door, whether or not it was let in."""
+        self.counts["knocks"] += 1
+
     def dial(self, host: str) -> None:
         if host in self.dialled or len(self.dialled) < _MAX_NOTES:
             self.dialled[host] += 1

@@ -38,9 +38,12 @@ class Refused(Exception):
 class Door:
     """Listens on 127.0.0.1. `away` makes it refuse everybody, as if the server behind were down."""
 
-    def __init__(self, inner_port: int, dialled: Callable[[str], None]) -> None:
+    def __init__(
+        self, inner_port: int, dialled: Callable[[str], None], knocked: Callable[[], None] = lambda: None
+    ) -> None:
         self._inner_port = inner_port
         self._dialled = dialled
+        self._knocked = knocked
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
         self.away = False
@@ -65,6 +68,7 @@ class Door:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
+        self._knocked()
         try:
             if not self.away:
                 await self._admit(reader, writer)
