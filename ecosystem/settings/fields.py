@@ -222,7 +222,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     webhook_retry_count: Annotated[int, msgspec.Meta(ge=0, le=1000)] | None = None
     """Tries of a delivery. Unset: 3, in production 5."""
     webhook_workers: Annotated[int, msgspec.Meta(ge=1, le=200)] = 5
-    """Processes that deliver webhooks; each serves many targets at once."""
+    """RQ workers that deliver webhooks, five to a process; each serves many targets at once."""
     webhook_private_for_sessions: bool = False
     """Whether a session's key may set webhooks at private addresses too; the admin key always may."""
     webhook_give_up_s: Positive = 86400

@@ -1,6 +1,6 @@
 """What an RQ worker does: `drain`, the job, and the loop its requests run on.
 
-RQ runs one job at a time in a process. The requests themselves run on a loop in a thread of their own, which outlives the job:
+RQ's workers run one job at a time each. The requests themselves run on a loop in a thread of their own, which outlives the job:
 connections stay open from one job to the next, and a target that answers slowly is left to the loop after `PATIENCE_S`, so that
 it keeps no worker from the others. Its lease tells everybody that it is being looked after.
 """
@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 
 PATIENCE_S: Final = 1.0
 AT_ONCE: Final = 64
-"""Targets one process looks after; beyond it a job waits for one of them to end."""
-DATABASE_CONNECTIONS: Final = 4
+"""Targets a process looks after for each of its workers; beyond it a job waits for one of them to end."""
+DATABASE_CONNECTIONS: Final = 3
+"""And one more for each worker."""
 CLOSE_S: Final = 5.0
 _LOG: Final = logging.getLogger(__name__)
 
@@ -38,13 +39,22 @@ class Runtime:
     """The loop, its thread, and the drains on it. One a process; `start` it after any fork."""
 
     def __init__(
-        self, *, database_url: str, redis_client: redis.Redis, prefix: str, box: SecretBox, limits: Limits
+        self,
+        *,
+        database_url: str,
+        redis_client: redis.Redis,
+        prefix: str,
+        box: SecretBox,
+        limits: Limits,
+        workers: int = 1,
     ) -> None:
         self._database_url = database_url
         self._redis = redis_client
         self._prefix = prefix
         self._box = box
         self._limits = limits
+        self._workers = workers
+        self._lock = threading.Lock()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="webhooks", daemon=True)
         self._drains: dict[str, tuple[Drain, concurrent.futures.Future[bool]]] = {}
@@ -55,21 +65,26 @@ class Runtime:
         self._tools = asyncio.run_coroutine_threadsafe(self._open(), self._loop).result(CLOSE_S)
 
     async def _open(self) -> Tools:
-        database = Database(self._database_url, max_size=DATABASE_CONNECTIONS, name="zapvisor webhooks")
+        database = Database(self._database_url, max_size=DATABASE_CONNECTIONS + self._workers, name="zapvisor webhooks")
         database.prepared = True
         return Tools(database, Sender(), self._box, self._limits)
 
     def drain(self, target_id: str) -> None:
-        """Has the target drained; returns when that is done or goes on by itself. Called from the job's thread only."""
+        """Has the target drained; returns when that is done or goes on by itself. Called from any job's thread."""
         # First: whatever is added from now on sends a wake-up of its own.
         self._clear_wake_up(target_id)
-        self._forget_done()
-        if target_id in self._drains:
-            return  # the running one sees what was added before it lets go of the lease
-        self._make_room()
-        drain = Drain(target_id, self._tools)
-        future = asyncio.run_coroutine_threadsafe(self._run(drain), self._loop)
-        self._drains[target_id] = (drain, future)
+        while True:
+            with self._lock:
+                self._forget_done()
+                if target_id in self._drains:
+                    return  # the running one sees what was added before it lets go of the lease
+                if len(self._drains) < AT_ONCE * self._workers:
+                    drain = Drain(target_id, self._tools)
+                    future = asyncio.run_coroutine_threadsafe(self._run(drain), self._loop)
+                    self._drains[target_id] = (drain, future)
+                    break
+                others = [other for _, other in self._drains.values()]
+            concurrent.futures.wait(others, timeout=1.0, return_when=concurrent.futures.FIRST_COMPLETED)
         concurrent.futures.wait([future], timeout=PATIENCE_S)
 
     async def _run(self, drain: Drain) -> bool:
@@ -92,19 +107,15 @@ class Runtime:
         for target_id in [name for name, (_, future) in self._drains.items() if future.done()]:
             del self._drains[target_id]
 
-    def _make_room(self) -> None:
-        while len(self._drains) >= AT_ONCE:
-            futures = [future for _, future in self._drains.values()]
-            concurrent.futures.wait(futures, timeout=1.0, return_when=concurrent.futures.FIRST_COMPLETED)
-            self._forget_done()
-
     def close(self, deadline_s: float) -> None:
         """Begins nothing new, lets requests under way end for that long, and stops the loop."""
-        for drain, _ in self._drains.values():
+        with self._lock:
+            drains = list(self._drains.values())
+        for drain, _ in drains:
             self._loop.call_soon_threadsafe(drain.stop)
         ends = time.monotonic() + deadline_s
-        concurrent.futures.wait([future for _, future in self._drains.values()], timeout=deadline_s)
-        for _, future in self._drains.values():
+        concurrent.futures.wait([future for _, future in drains], timeout=deadline_s)
+        for _, future in drains:
             future.cancel()
         asyncio.run_coroutine_threadsafe(self._shut(), self._loop).result(max(CLOSE_S, ends - time.monotonic()))
         self._loop.call_soon_threadsafe(self._loop.stop)

@@ -1,6 +1,7 @@
-"""The program `python -m orchestrator work`: loads everything once and forks the RQ workers, which share what was loaded.
+"""The program `python -m orchestrator work`: RQ workers, a few in each process.
 
-A worker that dies is replaced, with a pause that grows while they keep dying. Workers do not outlive the pool, whatever ends it.
+Where one process is enough it is this one. Otherwise it loads everything once and forks the others, which share what was loaded;
+one that dies is replaced, with a pause that grows while they keep dying. None outlives the program, whatever ends it.
 """
 
 from __future__ import annotations
@@ -13,48 +14,31 @@ import sys
 import time
 from typing import TYPE_CHECKING, Final
 
-import redis
-import rq
-
 from ecosystem import lifeline
-from ecosystem.contract import keys
-from ecosystem.contract.errors import DomainError, RedisDown
-from ecosystem.contract.ids import new_ulid
-from ecosystem.services.postgres import effective_database_url
-from ecosystem.services.redis import effective_redis_url
+from ecosystem.contract.errors import DomainError
 from orchestrator.registry import secrets
-from orchestrator.webhooks.jobs import Runtime, install
-from orchestrator.webhooks.limits import make_limits
-from orchestrator.webhooks.queue import connect
+from orchestrator.webhooks.crew import ENDING, GRACE_S, PER_PROCESS, Crew
 
 if TYPE_CHECKING:
     from ecosystem.settings import Settings
 
-GRACE_S: Final = 8.0
-"""How long workers may take to end; requests under way get a little less."""
 PAUSE_FIRST_S: Final = 0.5
 PAUSE_MAX_S: Final = 5.0
 SOUND_AFTER_S: Final = 30.0
-WORKER_TTL_S: Final = 75
-"""RQ waits on the queue for 15 s less, then says that it lives: so a connection that died silently is noticed."""
-_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
+_SIGNALS: Final = (*ENDING, signal.SIGCHLD)
 _LOG: Final = logging.getLogger(__name__)
 
 
-class WebhookWorker(rq.SimpleWorker):  # type: ignore[misc]
-    """RQ's worker that runs jobs in its own process; back soon after an outage of Redis."""
-
-    max_connection_wait_time = 2.0
-
-
 class Pool:
-    """The parent. `run` returns the exit code once it was told to end."""
+    """The parent of several processes. `run` returns the exit code once it was told to end."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, crews: list[int]) -> None:
+        """`crews`: how many RQ workers each process has."""
         self._settings = settings
+        self._crews = crews
         self._workers: dict[int, tuple[int, float]] = {}
         self._pauses: dict[int, float] = {}
-        self._due: dict[int, float] = dict.fromkeys(range(1, settings.webhook_workers + 1), 0.0)
+        self._due: dict[int, float] = dict.fromkeys(range(1, len(crews) + 1), 0.0)
 
     def run(self) -> int:
         """Forks, watches, replaces; until SIGTERM or SIGINT."""
@@ -63,7 +47,7 @@ class Pool:
         secrets.open_box(self._settings)  # a bad key ends the pool with a reason, not each worker without one
         gc.collect()
         gc.freeze()  # what is shared stays shared
-        _LOG.info("webhook_workers_starting", extra={"workers": len(self._due)})
+        _LOG.info("webhook_workers_starting", extra={"processes": len(self._crews), "workers": sum(self._crews)})
         while True:
             self._fork_due()
             came = self._await_signal()
@@ -87,7 +71,7 @@ class Pool:
             parent = os.getpid()
             pid = os.fork()
             if pid == 0:
-                _become_worker(self._settings, slot, parent)
+                _become_worker(self._settings, slot, self._crews[slot - 1], parent)
             self._workers[pid] = (slot, now)
 
     def _reap(self) -> None:
@@ -118,15 +102,14 @@ class Pool:
             os.waitpid(pid, 0)
 
 
-def _become_worker(settings: Settings, slot: int, parent: int) -> None:
+def _become_worker(settings: Settings, slot: int, workers: int, parent: int) -> None:
     """The rest of a forked child's life; never returns."""
     code = 1
     try:
         lifeline.die_with_parent(signal.SIGKILL, parent=parent)
         lifeline.set_name(f"webhooks {slot}")
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
-        work(settings, slot)
-        code = 0
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGCHLD,))
+        code = Crew(settings, slot, workers).run()
     except DomainError as error:
         _LOG.error("webhook_worker_failed", extra={"worker": slot, "code": error.code, "detail": error.message})
         code = error.exit_code
@@ -138,37 +121,17 @@ def _become_worker(settings: Settings, slot: int, parent: int) -> None:
         os._exit(code)
 
 
-def work(settings: Settings, slot: int) -> None:
-    """One RQ worker, until it is told to end or loses Redis in the middle of a job. Raises DomainError."""
-    # RQ blocks for minutes on the queue and gives the client a longer timeout for that by itself.
-    client = connect(effective_redis_url(settings), name=f"zapvisor-webhooks-{slot}")
-    runtime = Runtime(
-        database_url=effective_database_url(settings),
-        redis_client=connect(effective_redis_url(settings), name=f"zapvisor-webhooks-{slot}"),
-        prefix=settings.redis_prefix,
-        box=secrets.open_box(settings),
-        limits=make_limits(settings),
-    )
-    runtime.start()
-    install(runtime)
-    try:
-        client.ping()
-        # The name is new each time: one that was killed is still listed under its old one.
-        worker = WebhookWorker(
-            [keys.webhook_queue(settings.redis_prefix)],
-            connection=client,
-            name=f"webhooks-{slot}-{new_ulid()}",
-            worker_ttl=WORKER_TTL_S,
-            log_job_description=False,
-        )
-        worker.work(logging_level="WARNING")
-    except (redis.RedisError, OSError) as error:
-        raise RedisDown from error
-    finally:
-        runtime.close(GRACE_S - 2.0)
-        client.close()
+def crews(workers: int) -> list[int]:
+    """How many RQ workers each process has: as few processes as possible, as evenly as possible."""
+    processes = -(-workers // PER_PROCESS)
+    return [workers // processes + (place < workers % processes) for place in range(processes)]
 
 
 def run(settings: Settings) -> int:
-    """The program; its exit code."""
-    return Pool(settings).run()
+    """The program; its exit code. Raises DomainError."""
+    found = crews(settings.webhook_workers)
+    if len(found) > 1:
+        return Pool(settings, found).run()
+    signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+    _LOG.info("webhook_workers_starting", extra={"processes": 1, "workers": found[0]})
+    return Crew(settings, 1, found[0]).run()

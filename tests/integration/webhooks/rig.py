@@ -61,7 +61,7 @@ class Outboxes:
 
 def prepare(folder: Path, changes: Mapping[str, object]) -> tuple[Settings, secrets.SecretBox]:
     """The settings, saved where the workers look for them, and the box. Blocks."""
-    settings = check({"home": str(folder), "webhook_workers": 2, "webhook_timeout_s": 2, **changes})
+    settings = check({"home": str(folder), "webhook_workers": 10, "webhook_timeout_s": 2, **changes})
     settings.paths.run.mkdir(parents=True, exist_ok=True)
     save(settings, settings.paths.settings)
     return settings, secrets.open_box(settings)
@@ -149,6 +149,7 @@ class Rig:
         return code
 
     def worker_pids(self) -> list[int]:
+        """The processes that deliver: two, with five RQ workers each, unless changed."""
         assert self._pool is not None
         with contextlib.suppress(psutil.NoSuchProcess):
             return [child.pid for child in psutil.Process(self._pool.pid).children()]

@@ -85,4 +85,4 @@ async def test_rqs_own_tools_show_the_queue_and_its_workers(rig: Rig, sink: Webh
 
     done = await asyncio.to_thread(run)
     assert "queue zapvisor:webhooks 0" in done.stdout
-    assert len([line for line in done.stdout.splitlines() if line.startswith("worker webhooks-")]) == 2
+    assert len([line for line in done.stdout.splitlines() if line.startswith("worker webhooks-")]) == 10
