@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from tests.benchmarks import command, figures, gateway, memory, messages, starts
+from tests.benchmarks import command, figures, gateway, memory, messages, starts, webhooks
 from tests.benchmarks.fleet import say
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ BENCHMARKS: Final[dict[str, Callable[..., figures.Figures]]] = {
     "starts": starts.measure,
     "gateway": gateway.measure,
     "messages": messages.measure,
+    "webhooks": webhooks.measure,
     "command": command.measure,
 }
 OUTPUT: Final = Path("build/bench.json")

@@ -1,149 +1,61 @@
-"""The loss test: a phone sends numbered messages while everything dies in turn; all of them reach the endpoint, in order."""
+"""From a phone to an endpoint: everything arrives, whatever dies meanwhile. The long run is `python -m tests.e2e.chaos`."""
 
 from __future__ import annotations
 
-import asyncio
-import random
-import threading
 import time
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from tests.e2e.conftest import ALPHA, PHONE
+from tests.e2e.chaos import NUMBER, PHONES, SESSION, Plan, World, at_once, in_turn, settings
 from tests.e2e.instance import Instance, until
-from tests.support.webhook_sink import WebhookSink
+from tests.support.sink_thread import SinkThread
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
-MESSAGES: Final = 200
-SECOND_PHONE: Final = "5541900000004"
+    from tests.e2e.chaos import Outcome
 
-
-class SinkThread:
-    """A WebhookSink on a loop of its own, for tests that are not asynchronous."""
-
-    def __init__(self) -> None:
-        self.sink = WebhookSink()
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="sink", daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        asyncio.run_coroutine_threadsafe(self.sink.start(), self._loop).result(10)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        asyncio.run_coroutine_threadsafe(self.sink.stop(), self._loop).result(10)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
-        self._loop.close()
-
-    def texts(self) -> list[str]:
-        """Texts of messages that were taken, each once, in the order they first came."""
-        taken = [one.payload for one in list(self.sink.accepted["hook"]) if one.payload is not None]
-        return list(dict.fromkeys(str(one.data["text"]) for one in taken if one.event == "message"))
+PLAN: Final = Plan(messages=300, seed=11, rate=10.0, extra=0, outage_s=5.0, trouble_s=1.5, machine_kills=1)
 
 
 @pytest.fixture(scope="module")
-def sink() -> Iterator[SinkThread]:
-    with SinkThread() as running:
-        yield running
+def world() -> Iterator[World]:
+    """A paired session, phones that write to it, and a webhook."""
+    with SinkThread() as sink, Instance(sandbox=True, **settings()) as running:
+        prepared = World(running, sink)
+        prepared.prepare()
+        yield prepared
 
 
-@pytest.fixture(scope="module")
-def told(sink: SinkThread) -> Iterator[Instance]:
-    """An instance with `alpha` paired, two phones, and a webhook for every event."""
-    with Instance(WEBHOOK_TIMEOUT="2", WEBHOOK_WORKERS="2") as running:
-        running.up()
-        running.create("alpha")
-        running.pair("alpha", ALPHA)
-        for number in (PHONE, SECOND_PHONE):
-            running.zap("sandbox", "phone", "add", number)
-        running.zap("webhook", "create", sink.sink.url())
-        yield running
-
-
-def say(instance: Instance, number: str, text: str) -> None:
-    """Has a phone send, again and again while the gateway is away: what is lost on the way to the phone is no loss of ours."""
-    while True:
-        try:
-            answer = instance.http(
-                "POST", f"/sandbox/phones/{number}/messages", {"to": ALPHA, "text": text}, timeout=10
-            )
-        except OSError:
-            time.sleep(0.2)
-            continue
-        if answer.status in (200, 201):
-            return
-        time.sleep(0.2)
-
-
-def in_order(texts: list[str], prefix: str) -> bool:
-    numbers = [int(text.rpartition(" ")[2]) for text in texts if text.startswith(prefix)]
-    return numbers == sorted(numbers)
-
-
-def test_a_message_reaches_the_webhook(told: Instance, sink: SinkThread) -> None:
+def test_a_message_reaches_the_webhook(world: World) -> None:
     began = time.monotonic()
-    told.zap("sandbox", "say", PHONE, "alpha", "hello webhook")
-    until("it came", lambda: "hello webhook" in sink.texts())
-    assert time.monotonic() - began < 10
-    (one,) = (one for one in sink.sink.received if one.payload and one.payload.data.get("text") == "hello webhook")
+    world.instance.zap("sandbox", "say", PHONES[0], SESSION, "hello webhook")
+    until("it came", lambda: "hello webhook" in world.sink.texts())
+    assert time.monotonic() - began < 30
+    (one,) = (one for one in world.sink.messages() if one.payload and one.payload.data["text"] == "hello webhook")
     assert one.payload is not None
-    assert (one.payload.session_id, one.payload.event) == ("alpha", "message")
-    assert str(one.payload.device_jid).startswith(ALPHA)
-    assert str(one.payload.data["sender"]["jid"]).startswith(PHONE)
+    assert one.payload.session_id == SESSION
+    assert str(one.payload.device_jid).startswith(NUMBER)
+    assert str(one.payload.data["sender"]["jid"]).startswith(PHONES[0])
+
+
+def assert_whole(outcome: Outcome) -> None:
+    assert outcome.is_whole, outcome
+    assert outcome.arrived == outcome.messages
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
-def test_nothing_is_lost_while_everything_is_killed(told: Instance, sink: SinkThread) -> None:
-    stop = threading.Event()
-    dice = random.Random(11)  # noqa: S311
+def test_nothing_is_lost_while_everything_dies_in_turn(world: World) -> None:
+    outcome = in_turn(world, PLAN)
+    assert_whole(outcome)
+    assert {"worker", "zygote", "orchestrator and relay", "redis", "postgres away"} <= set(outcome.kills)
 
-    def program(name: str) -> None:
-        told.kill(told.program_pid(name))
 
-    def postgres_away() -> None:
-        told.supervisorctl("stop", "postgres")
-        time.sleep(5)
-        told.supervisorctl("start", "postgres")
-
-    def endpoint(how: str) -> None:
-        sink.sink.behave("hook", how)
-        time.sleep(1.5)
-        sink.sink.behave("hook", "ok")
-
-    havoc: list[Callable[[], None]] = [
-        lambda: told.kill(told.worker_pid("alpha")), lambda: program("orchestrator"), lambda: program("webhooks"),
-        lambda: program("redis"), lambda: program("zygote"), postgres_away,
-        lambda: endpoint("500"), lambda: endpoint("reset"), lambda: endpoint("hang"),
-    ]  # fmt: skip
-
-    def chaos() -> None:
-        dice.shuffle(havoc)
-        for strike in havoc:
-            if stop.wait(2.5):
-                return
-            strike()
-
-    striking = threading.Thread(target=chaos, name="chaos")
-    striking.start()
-    for n in range(MESSAGES):
-        say(told, PHONE, f"one {n}")
-        say(told, SECOND_PHONE, f"two {n}")
-        time.sleep(0.05)
-    striking.join(120)
-    stop.set()
-    wanted = {f"{chat} {n}" for chat in ("one", "two") for n in range(MESSAGES)}
-    until("all of them", lambda: wanted <= set(sink.texts()), timeout=150)
-    texts = sink.texts()
-    assert in_order(texts, "one")
-    assert in_order(texts, "two")
-    ids: dict[str, set[str]] = {}
-    for one in sink.sink.accepted["hook"]:
-        assert one.payload is not None
-        ids.setdefault(one.payload.id, set()).add(str(one.payload.data))
-    assert all(len(bodies) == 1 for bodies in ids.values()), "a repeat is the same event"
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_nothing_is_lost_when_everything_dies_at_once(world: World) -> None:
+    outcome = at_once(world, PLAN._replace(messages=80))
+    assert_whole(outcome)
+    assert outcome.kills == {"everything at once": 1}
