@@ -89,6 +89,7 @@ class Fleet:
         """Whether the rows were ever read: before that a session nobody knows may well exist."""
         self.leading = False
         self._endpoints: dict[str, Endpoint] = {}
+        self._learned: dict[str, tuple[float, SessionRow]] = {}
 
     def __repr__(self) -> str:
         return f"<Fleet {len(self.rows)} sessions, {'leading' if self.leading else 'standing by'}>"
@@ -103,9 +104,17 @@ class Fleet:
 
     # --- the loop writes
 
-    def replace_rows(self, rows: list[SessionRow]) -> None:
-        """A fresh read of the registry. What is remembered of sessions that are gone goes too."""
+    def replace_rows(self, rows: list[SessionRow], asked: float | None = None) -> None:
+        """A fresh read of the registry. What is remembered of sessions that are gone goes too.
+
+        What was learned since the read was asked for (monotonic) is newer than what it brings: it stays.
+        """
         self.rows = {row.session_id: row for row in rows}
+        for session_id, at in list(self._learned.items()):
+            if asked is None or at[0] < asked:
+                del self._learned[session_id]
+            else:
+                self._keep(at[1])
         self.rows_known = True
         for memory in (self.records, self.obstacles, self._endpoints):
             for gone in memory.keys() - self.rows.keys():
@@ -122,6 +131,15 @@ class Fleet:
 
     def learn(self, row: SessionRow) -> None:
         """A row that was written just now, before the next read shows it."""
+        self._learned[row.session_id] = (time.monotonic(), row)
+        self._keep(row)
+
+    def forget(self, session_id: str) -> None:
+        """A row that was deleted just now."""
+        self._learned.pop(session_id, None)
+        self.rows.pop(session_id, None)
+
+    def _keep(self, row: SessionRow) -> None:
         known_row = self.rows.get(row.session_id)
         if known_row is None or row.updated_at >= known_row.updated_at:
             self.rows[row.session_id] = row

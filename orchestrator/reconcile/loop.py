@@ -158,11 +158,11 @@ class Reconciler:
     # --- looking
 
     async def _look(self) -> None:
-        fleet = self.fleet
+        fleet, asked = self.fleet, time.monotonic()
         try:
             async with self._to.database.use() as connection:
                 # Rows before processes: a session created in between has no process yet, never the other way round.
-                fleet.replace_rows(await registry.every(connection))
+                fleet.replace_rows(await registry.every(connection), asked)
             fleet.registry_answers = self._rows_fresh = True
         except RegistryDown:
             fleet.registry_answers = self._rows_fresh = False
@@ -318,7 +318,7 @@ class Reconciler:
         archived = await asyncio.to_thread(self._to.workshop.archive, session_id)
         async with self._to.database.transaction() as connection:
             await registry.remove(connection, session_id)
-        self.fleet.rows.pop(session_id, None)
+        self.fleet.forget(session_id)
         _LOG.info(
             "session_deleted",
             extra={"session_id": session_id, "archive": str(archived) if archived is not None else None},

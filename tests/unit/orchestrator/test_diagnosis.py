@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +17,13 @@ from ecosystem.contract.policy import RestartRules
 from ecosystem.contract.session import Health, Reason, SessionState
 from orchestrator.reconcile.alerts import BY_REASON, TITLES, Condition, Limits, standing
 from orchestrator.reconcile.crons import Crons, check_cron, parse_exit_codes
+from orchestrator.reconcile.fleet import Fleet
 from orchestrator.reconcile.incidents import incident_of
 from orchestrator.reconcile.merge import Shown
 from orchestrator.reconcile.plan import GiveUp, Restart, Seen, Start, schedule
 from orchestrator.reconcile.restarts import Enough, Record, StartBudget, decide, note, note_memory
 from orchestrator.sessions.repairs import REPAIRS
-from tests.unit.orchestrator.build import POLICY, ended, process, row
+from tests.unit.orchestrator.build import NOW, POLICY, ended, process, row
 
 if TYPE_CHECKING:
     from orchestrator.registry.rows import SessionRow
@@ -228,3 +230,29 @@ def test_the_disk_is_the_fleets() -> None:
 
 def test_every_kind_has_a_title() -> None:
     assert set(TITLES) == set(AlertKind)
+
+
+# --- what the fleet remembers ------------------------------------------------------------------------
+
+
+def test_a_read_that_began_before_a_write_does_not_undo_it() -> None:
+    fleet = Fleet(POLICY, heartbeat_ttl_s=9.0, worker_host="127.0.0.1")
+    old, new = row(generation=1), row(generation=2, updated_at=NOW + timedelta(seconds=1))
+    asked = time.monotonic()
+    fleet.learn(new)
+    fleet.learn(row("made"))
+    fleet.replace_rows([old], asked)
+    assert fleet.rows["alpha"].generation == 2
+    assert "made" in fleet.rows
+    fleet.replace_rows([old], time.monotonic())
+    assert fleet.rows["alpha"].generation == 1, "a read asked for later knows better"
+    assert "made" not in fleet.rows
+
+
+def test_a_deleted_session_does_not_come_back_with_an_old_read() -> None:
+    fleet = Fleet(POLICY, heartbeat_ttl_s=9.0, worker_host="127.0.0.1")
+    asked = time.monotonic()
+    fleet.learn(row())
+    fleet.forget("alpha")
+    fleet.replace_rows([], asked)
+    assert fleet.rows == {}
