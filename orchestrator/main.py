@@ -15,7 +15,7 @@ from aiohttp import web
 
 from ecosystem import web as edge
 from ecosystem.contract.errors import DomainError, InvalidSettings, RegistryDown
-from ecosystem.definition import session_log
+from ecosystem.definition import logs_folder, session_log
 from ecosystem.services.postgres import effective_database_url
 from ecosystem.services.redis import effective_redis_url
 from ecosystem.serving import Bounds, Runner
@@ -41,8 +41,10 @@ from orchestrator.api.keys import KeyRoutes
 from orchestrator.api.openapi import OpenApiRoutes
 from orchestrator.api.operations import OperationRoutes
 from orchestrator.api.proxies import ProxyRoutes
+from orchestrator.api.resources import ResourceRoutes
 from orchestrator.api.sessions import SessionRoutes
 from orchestrator.api.signin import SignInRoutes
+from orchestrator.api.version import VERSION
 from orchestrator.api.webhooks import WebhookRoutes
 from orchestrator.api.ws import SocketRoutes, query_credentials
 from orchestrator.gateway.dialect import GowaDialect
@@ -60,6 +62,9 @@ from orchestrator.reconcile.specs import Workshop
 from orchestrator.registry import migrate, secrets
 from orchestrator.registry.database import Database
 from orchestrator.registry.leader import Leadership
+from orchestrator.resources.machine import Machine
+from orchestrator.resources.metrics import FleetMetrics
+from orchestrator.resources.sampler import Keep, Sampler
 from orchestrator.sessions.actions import Operations
 from orchestrator.sessions.diagnosis import Diagnosis
 from orchestrator.sessions.idle import Unloader
@@ -149,6 +154,9 @@ class Orchestrator:
             only=DEFAULT if settings.single_session_mode else None,
             hold_s=settings.hold_s,
         )
+        machine = Machine(home=settings.paths.root, logs=logs_folder(settings), storage=settings.storage)
+        self.sampler = Sampler(self.fleet, self.database, machine, make_keep(settings))
+        self.metrics = FleetMetrics(self.fleet, version=VERSION, sessions_max=settings.metrics_sessions_max)
         self.rolling = Rolling(self.sessions, processes)
         self.operations = Operations(self.sessions, self.rolling, processes)
         self.proxies = Proxies(
@@ -182,7 +190,8 @@ class Orchestrator:
         """The HTTP side. The control API comes before the gateway: what it does not know is a worker's."""
         app = web.Application(client_max_size=self.settings.body_limit_bytes)
         dialect = GowaDialect(auth.render)
-        edge.install(app, render=dialect)
+        app.middlewares.append(self.metrics.requests.middleware())
+        edge.install(app, render=self.metrics.requests.counting(dialect))
         app.middlewares.append(query_credentials())
         cors = Cors(parse_origins(self.settings.cors_origins, field="CORS_ORIGINS"))
         app.middlewares.extend((cors.middleware(), self.guard.middleware()))
@@ -197,6 +206,7 @@ class Orchestrator:
         FleetRoutes(self.fleet, self.processes, self.settings).add_routes(app)
         OperationRoutes(self.operations, self.rolling).add_routes(app)
         ProxyRoutes(self.proxies).add_routes(app)
+        ResourceRoutes(self.sessions, self.database, self.processes, self.sampler, self.metrics).add_routes(app)
         pairing = Pairing(self.sessions, code_holds_s=self.settings.qr_code_timeout_s)
         DiagnosisRoutes(self.diagnosis).add_routes(app)
         SessionRoutes(self.sessions, pairing, self.processes, self.keys).add_routes(app)
@@ -236,6 +246,7 @@ class Orchestrator:
                 tasks.create_task(self._purge(), name="archive"),
                 tasks.create_task(self.unloader.run(), name="unloader"),
                 tasks.create_task(self.proxies.run(), name="proxies"),
+                tasks.create_task(self.sampler.run(), name="sampler"),
                 tasks.create_task(self.keyring.run(), name="keys"),
                 tasks.create_task(self.pusher.run(), name="access pusher"),
                 tasks.create_task(self.limiter.run(), name="limits"),
@@ -297,6 +308,18 @@ def make_guard(settings: Settings, keyring: Keyring, limiter: Limiter, trail: Tr
         browser=browser,
         rates=settings.rates,
         origins=parse_origins(settings.cors_origins, field="CORS_ORIGINS"),
+        opened=frozenset({"/metrics"} if settings.metrics_open else ()),
+    )
+
+
+def make_keep(settings: Settings) -> Keep:
+    """What is kept of samples and logs, as the settings have it."""
+    return Keep(
+        interval_s=settings.sample_interval_s,
+        fine_s=settings.sample_keep_s,
+        hours_s=settings.sample_keep_hours_s,
+        logs=logs_folder(settings),
+        logs_max_bytes=settings.log_total_max_bytes,
     )
 
 

@@ -30,7 +30,7 @@ from ecosystem.contract.routescopes import worker_route
 from ecosystem.web import KEY_KIND, request_id, route_of
 from orchestrator.access.browser import COOKIE, CSRF_HEADER, SAFE_METHODS, check_origin
 from orchestrator.access.caller import Caller, Kind
-from orchestrator.access.rules import Reach, Rule, rule_of
+from orchestrator.access.rules import OPEN_RULE, Reach, Rule, rule_of
 from orchestrator.access.secret import Presented, presented
 from orchestrator.registry.audit import Line
 
@@ -58,7 +58,7 @@ _LOG: Final = logging.getLogger(__name__)
 
 
 class Guard:
-    """Decides. `browser` None: there are no pages, and no cookie counts."""
+    """Decides. `browser` None: there are no pages, and no cookie counts. `opened`: patterns of routes anybody may GET."""
 
     def __init__(
         self,
@@ -70,6 +70,7 @@ class Guard:
         browser: BrowserSessions | None,
         rates: Rates,
         origins: frozenset[str] = frozenset(),
+        opened: frozenset[str] = frozenset(),
     ) -> None:
         self.keyring = keyring
         self.trail = trail
@@ -78,13 +79,16 @@ class Guard:
         self.browser = browser
         self._rates = rates
         self._origins = origins
+        self._opened = opened
 
     def middleware(self) -> Middleware:
         """Around every route, inside the edge that turns errors into answers."""
 
         @web.middleware
         async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-            rule = rule_of(request.method, route_pattern(request))
+            pattern = route_pattern(request)
+            opened = request.method in ("GET", "HEAD") and pattern in self._opened
+            rule = OPEN_RULE if opened else rule_of(request.method, pattern)
             status, result = CLIENT_WENT, "client_went"
             try:
                 response = await self._admit(request, handler, rule)

@@ -40,6 +40,7 @@ class Rule(msgspec.Struct, frozen=True):
 
 ADMIN_ONLY: Final = Rule(Reach.FLEET)
 _OPEN: Final = Rule(Reach.OPEN)
+OPEN_RULE: Final = _OPEN
 _ANYBODY: Final = Rule(Reach.ANYBODY)
 _READ: Final = Rule(Reach.SESSION, Scope.READ)
 _CONTROL: Final = Rule(Reach.SESSION, Scope.CONTROL)
@@ -67,6 +68,7 @@ _ONE: Final[dict[str, Rule]] = {
     "POST /flush": _CONTROL,
     "POST /reset": _CONTROL,
     "POST /signal": ADMIN_ONLY,
+    "GET /series": _READ,
     "GET /proxy": _SETTINGS,
     "PUT /proxy": _SETTINGS,
     "DELETE /proxy": _SETTINGS,
@@ -139,6 +141,9 @@ RULES: Final[dict[str, Rule]] = {
     "POST /logout": _OPEN,
     "GET /whoami": _ANYBODY,
     "GET /status": _FLEET_READ,
+    "GET /server": _FLEET_READ,
+    "GET /series": _FLEET_READ,
+    "GET /metrics": _FLEET_READ,
     "POST /sessions/actions": _FLEET_CONTROL,
     "POST /api/sessions/actions": _FLEET_CONTROL,
     "GET /programs/{name}/logs": ADMIN_ONLY,

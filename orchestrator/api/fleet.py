@@ -49,7 +49,7 @@ class FleetRoutes:
             programs: Sequence[Program] = await self._processes.programs()
         except BackendDown:
             programs = []
-        memory = await asyncio.to_thread(_memory, [program.pid for program in programs])
+        memory = await asyncio.to_thread(measure_memory, [program.pid for program in programs])
         return json_response(
             FleetStatus(
                 version=VERSION,
@@ -104,7 +104,7 @@ def count_sessions(fleet: Fleet) -> SessionCounts:
     )
 
 
-def _memory(pids: Sequence[int | None]) -> dict[int, int]:
+def measure_memory(pids: Sequence[int | None]) -> dict[int, int]:
     """Proportional memory of processes, in bytes; those one may not look at are left out."""
     found = {}
     for pid in pids:

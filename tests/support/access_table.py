@@ -40,7 +40,7 @@ SESSION_ROUTES: Final = {
     "POST /disconnect": own("control"), "POST /restart": own("control"), "POST /logout": own("control"),
     "GET /status": own("read"), "GET /qr": own("control"), "POST /pairphone": own("control"), "GET /logs": own("read"),
     "POST /reload": own("control"), "POST /flush": own("control"), "POST /reset": own("control"), "POST /signal": ADMIN,
-    "GET /proxy": own("settings"), "PUT /proxy": own("settings"),
+    "GET /series": own("read"), "GET /proxy": own("settings"), "PUT /proxy": own("settings"),
     "DELETE /proxy": own("settings"), "POST /proxy/test": own("settings"),
     "GET /history": own("read"), "GET /keys": ADMIN, "POST /keys": ADMIN,
     "GET /webhook": own("read"), "PUT /webhook": own("settings"), "DELETE /webhook": own("settings"),
@@ -65,6 +65,7 @@ def _below(prefix: str, routes: dict[str, Needs]) -> dict[str, Needs]:
 
 CONTROL_API: Final[dict[str, Needs]] = {
     "GET /": OPEN, "GET /health": OPEN, "GET /ready": OPEN, "GET /login": OPEN, "POST /login": OPEN, "POST /logout": OPEN,
+    "GET /server": every("read"), "GET /series": every("read"), "GET /metrics": every("read"),
     "POST /sessions/actions": every("control"), "POST /api/sessions/actions": every("control"),
     "GET /whoami": ANY, "GET /status": every("read"), "GET /programs/{name}/logs": ADMIN, "GET /audit": ADMIN,
     "POST /secret-key/rotate": ADMIN,
