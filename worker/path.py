@@ -10,6 +10,8 @@ from ecosystem.contract.diagnosis import PathHealth
 
 UNPROVEN_MAX: Final = 2
 """Round trips in a row without an answer: the session is deaf."""
+SEND_LATE_S: Final = 20.0
+"""A message waits this long for its acknowledgement: something is wrong, whether or not anybody waits for the answer."""
 SENDS_DOUBTED: Final = 1
 """Sends in a row without an acknowledgement that make the path doubtful."""
 
@@ -32,6 +34,8 @@ class Path:
         self.proofs_lost = 0
         self.sends_lost = 0
         """Sends in a row without an acknowledgement."""
+        self.send_age_s = 0.0
+        """How long the message under way has been waiting for its acknowledgement."""
 
     def __repr__(self) -> str:
         return f"<Path {self.health}{f': {self.detail}' if self.detail else ''}>"
@@ -71,14 +75,19 @@ class Path:
     @property
     def doubtful(self) -> bool:
         """Whether a round trip should be made soon."""
-        return bool(self.keepalives_lost or self.proofs_lost or self.sends_lost)
+        return bool(self.keepalives_lost or self.proofs_lost or self.sends_lost or self.send_is_late)
+
+    @property
+    def send_is_late(self) -> bool:
+        """Whether a message waits for its acknowledgement for too long."""
+        return self.send_age_s >= SEND_LATE_S
 
     @property
     def health(self) -> PathHealth:
         """Deaf: neither our own question nor the engine's is answered. Degraded: something is missing."""
         if self.proofs_lost >= UNPROVEN_MAX or (self.proofs_lost and self.keepalives_lost):
             return PathHealth.DEAF
-        if self.keepalives_lost or self.proofs_lost or self.sends_lost >= SENDS_DOUBTED:
+        if self.keepalives_lost or self.proofs_lost or self.sends_lost >= SENDS_DOUBTED or self.send_is_late:
             return PathHealth.DEGRADED
         return PathHealth.HEALTHY
 
@@ -94,4 +103,6 @@ class Path:
             )
             if count
         ]
+        if self.send_is_late:
+            missing.append("a message waits for its acknowledgement")
         return ", ".join(missing) or None

@@ -63,6 +63,8 @@ IDENTITY_AGAIN_S: Final = 5.0
 ENGINE_STOP_S: Final = 1.5
 _FAILURES: Final = "connect_failures"
 _DEAF: Final = "deaf_times"
+_UNKNOWN_REFUSAL: Final = "required field"
+"""In the error the engine ends with when it cannot put a refusal into its own message: a code it does not know."""
 
 _S = SessionState
 Told: TypeAlias = "say.EngineEvent | TimeUp | PathLost"
@@ -372,6 +374,9 @@ class Session(Chart):
         self.tally.last_error = event.detail
 
     async def _on_engine_ended(self, event: say.EngineEnded) -> None:
+        if event.error is not None and _UNKNOWN_REFUSAL in event.error:
+            await self._on_end(say.Refused(detail="a refusal this client has no word for"))
+            return
         if event.connected_once or self.state is _S.CONNECTED or event.error is None:
             raise WorkerEnd(WorkerExit.ENGINE_ENDED, f"the engine ended: {event.error or 'without a reason'}")
         # Never got through, and the engine does not try again by itself.

@@ -127,6 +127,7 @@ class Watch:
         """The evidence of now; None while nobody is logged in."""
         if self._connection() is None:
             return None
+        self.path.send_age_s = self._engine.send_age_s()
         path, now, clock = self.path, dt.datetime.now(dt.UTC), time.monotonic()
 
         def moment(then: float | None) -> dt.datetime | None:

@@ -121,6 +121,9 @@ class ScriptedEngine:
         answer = self.answers.get(operation)
         return cast("R", answer(*args, **kwargs) if callable(answer) else answer)
 
+    def send_age_s(self) -> float:
+        return 0.0
+
     def sends_waiting(self) -> int:
         return 0
 

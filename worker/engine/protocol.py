@@ -263,6 +263,9 @@ class Engine(Protocol):
     def is_sending(self, key: str) -> bool:
         """Whether a send with that key is with WhatsApp now, perhaps given up on."""
 
+    def send_age_s(self) -> float:
+        """How long the message under way has been with WhatsApp, given up on or not; 0 while there is none."""
+
     def sends_waiting(self) -> int:
         """How many sends are queued or under way."""
 

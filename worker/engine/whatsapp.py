@@ -14,6 +14,7 @@ import logging
 import os
 import sqlite3
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, TypeVar
 
@@ -86,6 +87,7 @@ class WhatsAppEngine:
         self._turn = asyncio.Lock()
         self._sends_waiting = 0
         self._sending_key: str | None = None
+        self._sending_since: float | None = None
         self._binding: Binding | None = None
         self._acknowledgements = Acknowledgements()
         self._plaintexts = Plaintexts(database)
@@ -413,6 +415,10 @@ class WhatsAppEngine:
 
     # --- sends ----------------------------------------------------------------------------------
 
+    def send_age_s(self) -> float:
+        """See Engine."""
+        return 0.0 if self._sending_since is None else time.monotonic() - self._sending_since
+
     def sends_waiting(self) -> int:
         """See Engine."""
         return self._sends_waiting
@@ -446,7 +452,7 @@ class WhatsAppEngine:
         """Has the turn. It ends when the library comes back, not when the caller stops waiting."""
         to = translate.native_jid(outgoing.to).SerializeToString()
         work = asyncio.get_running_loop().run_in_executor(self._sender, binding.send, to, outgoing.content)
-        self._sending_key = outgoing.key
+        self._sending_key, self._sending_since = outgoing.key, time.monotonic()
         work.add_done_callback(self._sent_or_not)
         try:
             async with asyncio.timeout(SEND_TIMEOUT_S):
@@ -461,7 +467,7 @@ class WhatsAppEngine:
             ) from None
 
     def _sent_or_not(self, _: asyncio.Future[bytes]) -> None:
-        self._sending_key = None
+        self._sending_key = self._sending_since = None
         self._turn.release()
 
     def is_sending(self, key: str) -> bool:

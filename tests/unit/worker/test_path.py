@@ -15,6 +15,13 @@ if TYPE_CHECKING:
 H = PathHealth
 
 
+def waiting(age_s: float) -> Callable[[Path], None]:
+    def act(path: Path) -> None:
+        path.send_age_s = age_s
+
+    return act
+
+
 @pytest.mark.parametrize(
     ("name", "evidence", "health"),
     [
@@ -26,6 +33,8 @@ H = PathHealth
         ("both kinds", [lambda path: path.keepalive_lost(1), Path.unproved], H.DEAF),
         ("a send without acknowledgement", [Path.send_lost], H.DEGRADED),
         ("sends alone are never deafness", [Path.send_lost] * 20, H.DEGRADED),
+        ("a message that waits", [waiting(21.0)], H.DEGRADED),
+        ("a message on its way", [waiting(3.0)], H.HEALTHY),
         ("an answer cures", [Path.unproved, Path.unproved, lambda path: path.proved(1.0)], H.HEALTHY),
         ("an answer does not acknowledge sends", [Path.send_lost, lambda path: path.proved(1.0)], H.DEGRADED),
         ("a frame cures keep-alives", [lambda path: path.keepalive_lost(2), lambda path: path.frame(1.0)], H.HEALTHY),

@@ -151,9 +151,16 @@ async def test_reconnecting_by_itself_is_counted(stage: Stage) -> None:
 async def test_the_engine_ending_ends_the_process(stage: Stage) -> None:
     await online(stage)
     with pytest.raises(WorkerEnd) as end:
-        await stage.play(say.EngineEnded(error="required field not set", connected_once=True))
+        await stage.play(say.EngineEnded(error="a callback failed", connected_once=True))
     assert end.value.code is WorkerExit.ENGINE_ENDED
-    assert "required field" in end.value.message
+    assert "a callback failed" in end.value.message
+
+
+async def test_a_refusal_the_engine_has_no_word_for_is_a_refusal(stage: Stage) -> None:
+    await online(stage)
+    await stage.play(say.EngineEnded(error='proto: required field "Reason" not set', connected_once=True))
+    assert (stage.session.state, stage.session.reason) == (S.ERROR, R.REFUSED)
+    assert stage.session.link_view().rests_until is not None
 
 
 async def test_never_reaching_whatsapp_is_tried_again_for_ever(stage: Stage) -> None:
