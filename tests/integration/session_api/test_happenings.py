@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any, Final
 
+import jsonschema_rs
 import msgspec
 import pytest
+from msgspec.structs import replace
 
+from ecosystem.contract import eventbook
+from ecosystem.contract.events import EVENT_TYPES
 from ecosystem.sandbox.codec.node import Node, node
+from ecosystem.sandbox.crypto.ratchet import Chain
 from ecosystem.sandbox.phone import acts, polls
+from orchestrator.webhooks.payload import payload_of
 from tests.support.paired import ADA, BEA, CARL, DORA, jid
 
 if TYPE_CHECKING:
@@ -143,3 +150,37 @@ async def test_the_past_is_stored_once_and_told(ada: Paired) -> None:
     await acts.share_past(phone, conversations)
     await ada.event("history.sync", lambda data: data["kind"] == "recent" and data["messages"] == 0)
     assert not [event for event in ada.events("message") if event.data["text"].startswith("long ago")]
+
+
+async def test_a_message_that_cannot_be_read_is_told_and_then_comes(ada: Paired) -> None:
+    carl = ada.phone(CARL)
+    first = carl.say(ADA, "before")
+    await ada.event("message", lambda data: data["message_id"] == first)
+    # The phone goes on with a chain the session never saw, as if the session had lost its last writes.
+    ratchets = ada.sandbox.world.ratchets
+    key = f"{CARL}>{ADA}:1"
+    peer = ratchets.get(key)
+    assert peer is not None
+    ratchets.put(key, replace(peer, current=replace(peer.current, sending=Chain(os.urandom(32), 7))))
+    second = carl.say(ADA, "unreadable at first")
+    told = await ada.event("message.undecryptable", lambda data: data["message_id"] == second)
+    assert (told["chat"], told["chat_lid"]) == (jid(CARL), ada.lid(CARL))
+    assert (told["sender"]["jid"], told["sender"]["lid"]) == (jid(CARL), ada.lid(CARL))
+    await ada.event("message", lambda data: data["message_id"] == second and data["text"] == "unreadable at first")
+
+
+async def test_what_the_own_phone_sends_is_told_too(ada: Paired) -> None:
+    sent = ada.phone(ADA).say(BEA, "from my phone")
+    told = await ada.event("message", lambda data: data["message_id"] == sent)
+    assert (told["from_me"], told["chat"], told["chat_lid"]) == (True, jid(BEA), ada.lid(BEA))
+    assert (told["sender"]["jid"], told["sender"]["lid"]) == (jid(ADA), ada.lid(ADA))
+
+
+async def test_whatever_was_told_follows_the_published_schema(ada: Paired) -> None:
+    sent = ada.phone(BEA).say(ADA, "one more")
+    await ada.event("message", lambda data: data["message_id"] == sent)
+    follows = jsonschema_rs.Draft202012Validator(eventbook.schema(), validate_formats=True)
+    told = [event for kind in EVENT_TYPES for event in ada.events(kind)]
+    assert {"session.state", "session.paired", "session.connected", "message"} <= {event.type for event in told}
+    for event in told:
+        follows.validate(msgspec.json.decode(msgspec.json.encode(payload_of(event))))
