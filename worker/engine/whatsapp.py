@@ -16,7 +16,7 @@ import sqlite3
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Concatenate, Final, ParamSpec, TypeVar
 
 from google.protobuf.message import DecodeError
 
@@ -25,6 +25,7 @@ from ecosystem.contract.events import MessageReceived
 from ecosystem.contract.happenings import PollVoted
 from worker.engine import golib, notices, translate
 from worker.engine import protocol as say
+from worker.engine.addresses import Addresses
 from worker.engine.binding import Binding
 from worker.engine.failures import is_answer, understand
 from worker.engine.golog import write_line
@@ -47,7 +48,7 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 CALL_TIMEOUT_S: Final = 20.0
-LOOKUP_TIMEOUT_S: Final = 2.0
+VOTE_TIMEOUT_S: Final = 2.0
 OPERATION_TIMEOUT_S: Final = 40.0
 OPERATIONS_MAX: Final = 3
 TRANSFER_TIMEOUT_S: Final = 600.0
@@ -59,7 +60,6 @@ SEND_QUEUE_TIMEOUT_S: Final = 45.0
 _BUSY_TIMEOUT_S: Final = 5.0
 _CHROME: Final = 1
 _JOURNALED: Final = frozenset({*translate.JOURNALED, *notices.JOURNALED, notices.HISTORY})
-_KNOWN_MAX: Final = 20_000
 
 
 class WhatsAppEngine:
@@ -78,8 +78,10 @@ class WhatsAppEngine:
         self._journal = journal
         self._device_name = device_name
         self._proxy_url = proxy_url
-        self._known = dict(known or {})
+        self._addresses = Addresses(known or {}, self._look_up)
         self._calls = ThreadPoolExecutor(max_workers=2, thread_name_prefix="call")
+        # Not behind calls that wait for WhatsApp or for the socket's lock: arrivals wait for these.
+        self._lookups = ThreadPoolExecutor(max_workers=2, thread_name_prefix="lookup")
         self._transfers = ThreadPoolExecutor(max_workers=TRANSFERS_MAX, thread_name_prefix="transfer")
         self._operations = ThreadPoolExecutor(max_workers=OPERATIONS_MAX, thread_name_prefix="operation")
         self._sender = ThreadPoolExecutor(max_workers=1, thread_name_prefix="send")
@@ -260,7 +262,13 @@ class WhatsAppEngine:
 
     # --- calls ---------------------------------------------------------------------------------
 
-    async def _call(self, function: Callable[[Binding], T], *, timeout: float = CALL_TIMEOUT_S) -> T:
+    async def _call(
+        self,
+        function: Callable[[Binding], T],
+        *,
+        timeout: float = CALL_TIMEOUT_S,
+        threads: ThreadPoolExecutor | None = None,
+    ) -> T:
         """Raises SessionNotAuthenticated before there is a client, WhatsAppTimeout."""
         binding = self._binding
         if binding is None or not self._ready or self._stopping:
@@ -268,7 +276,7 @@ class WhatsAppEngine:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(timeout):
-                return await loop.run_in_executor(self._calls, function, binding)
+                return await loop.run_in_executor(threads or self._calls, function, binding)
         except TimeoutError:
             raise WhatsAppTimeout from None
 
@@ -293,7 +301,7 @@ class WhatsAppEngine:
         jid, lid = translate.full(device.JID), translate.full(device.LID)
         plain, plain_lid = translate.bare(device.JID), translate.bare(device.LID)
         if plain and plain_lid:
-            self._learn(plain, plain_lid)
+            self._addresses.learn(plain, plain_lid)
         return say.Identity(jid=jid, lid=lid, push_name=device.PushName or None)
 
     async def is_connected(self) -> bool | None:
@@ -339,7 +347,7 @@ class WhatsAppEngine:
             raise ValueError(f"event type {arrival.code} cannot be decoded: {error}") from error
         if notice:
             return function(native, await self.other_addresses(notices.people(arrival.code, native)))
-        self._learn_from(arrival.code, native)
+        self._addresses.learn_from(arrival.code, native)
         data = function(native, await self.other_addresses(translate.lonely(arrival.code, native)))
         if isinstance(data, MessageReceived) and data.kind == "poll_vote" and data.quoted_id:
             return await self._read_vote(arrival.body, data, data.quoted_id)
@@ -348,7 +356,9 @@ class WhatsAppEngine:
     async def _read_vote(self, body: bytes, data: MessageReceived, poll_id: str) -> EventData:
         """The vote, or only that there was one where the poll's secret is not known."""
         try:
-            hashes = await self._call(lambda binding: polls.decrypt_vote(binding, body), timeout=LOOKUP_TIMEOUT_S)
+            hashes = await self._call(
+                lambda binding: polls.decrypt_vote(binding, body), timeout=VOTE_TIMEOUT_S, threads=self._lookups
+            )
         except DomainError as error:
             log.info("poll_vote_unreadable", extra={"error": error.code})
             return data
@@ -365,7 +375,7 @@ class WhatsAppEngine:
 
     def past(self, arrival: say.Arrival) -> Past | None:
         """See Engine."""
-        return Past(arrival.body, self._known) if arrival.code == notices.HISTORY else None
+        return Past(arrival.body, self._addresses.known) if arrival.code == notices.HISTORY else None
 
     def content(self, arrival: say.Arrival) -> bytes | None:
         """See Engine."""
@@ -378,40 +388,19 @@ class WhatsAppEngine:
 
     async def other_addresses(self, jids: set[str]) -> Mapping[str, str]:
         """See Engine."""
-        for jid in jids - self._known.keys():
-            try:
-                await self._look_up(jid)
-            except (DomainError, DecodeError) as error:
-                log.debug("engine_address_unknown", extra={"error": str(error)})
-        return self._known
+        return await self._addresses.others(jids)
 
-    async def _look_up(self, jid: str) -> None:
+    async def _look_up(self, jid: str, timeout: float) -> str | None:
         native = translate.native_jid(jid).SerializeToString()
         to_lid = jid.endswith("@s.whatsapp.net")
         answer = neonize.GetJIDFromStoreReturnFunction.FromString(
             await self._call(
                 lambda binding: binding.lid_of(native) if to_lid else binding.phone_of(native),
-                timeout=LOOKUP_TIMEOUT_S,
+                timeout=timeout,
+                threads=self._lookups,
             )
         )
-        other = translate.bare(answer.Jid)
-        if other is not None and other.rpartition("@")[0]:
-            self._learn(jid, other)
-
-    def _learn_from(self, code: int, native: Any) -> None:
-        source = native.MessageSource if code == 18 else native.Info.MessageSource
-        pairs = [(source.Sender, source.SenderAlt)]
-        if source.IsFromMe:
-            pairs.append((source.Chat, source.RecipientAlt))
-        for one, other in pairs:
-            first, second = translate.bare(one), translate.bare(other)
-            if first and second and translate.is_user(first) and translate.is_user(second):
-                self._learn(first, second)
-
-    def _learn(self, first: str, second: str) -> None:
-        if len(self._known) > _KNOWN_MAX:
-            self._known.clear()
-        self._known[first], self._known[second] = second, first
+        return translate.bare(answer.Jid)
 
     # --- sends ----------------------------------------------------------------------------------
 
