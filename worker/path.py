@@ -12,6 +12,8 @@ UNPROVEN_MAX: Final = 2
 """Round trips in a row without an answer: the session is deaf."""
 SEND_LATE_S: Final = 20.0
 """A message waits this long for its acknowledgement: something is wrong, whether or not anybody waits for the answer."""
+SEND_FORGOTTEN_S: Final = 600.0
+"""A lost send this long ago, and WhatsApp answers: nobody has sent since, and that is no doubt for ever."""
 SENDS_DOUBTED: Final = 1
 """Sends in a row without an acknowledgement that make the path doubtful."""
 
@@ -34,6 +36,7 @@ class Path:
         self.proofs_lost = 0
         self.sends_lost = 0
         """Sends in a row without an acknowledgement."""
+        self._send_lost_at = 0.0
         self.send_age_s = 0.0
         """How long the message under way has been waiting for its acknowledgement."""
 
@@ -53,6 +56,8 @@ class Path:
     def proved(self, now: float) -> None:
         """A question of ours was answered."""
         self.last_proof = now
+        if now - self._send_lost_at > SEND_FORGOTTEN_S:
+            self.sends_lost = 0
         self.frame(now)
 
     def unproved(self) -> None:
@@ -68,9 +73,10 @@ class Path:
         self.sends_lost = 0
         self.frame(now)
 
-    def send_lost(self) -> None:
+    def send_lost(self, now: float) -> None:
         """A message was not acknowledged in time."""
         self.sends_lost += 1
+        self._send_lost_at = now
 
     @property
     def doubtful(self) -> bool:

@@ -163,8 +163,10 @@ class Session(Chart):
             # The journal's own row, which the engine only carried.
             await self._take_arrival(cast("Arrival", event.arrival))
         elif isinstance(event, say.SentLate):
+            self.watch.send_acknowledged()
             await self.mail.record_sent(event.outgoing, event.sent)
         elif isinstance(event, say.LostLate):
+            self.watch.send_acknowledged()  # refused: an answer too
             if event.outgoing.key is not None:
                 await self._store.forget_send(event.outgoing.key)
         elif (self.is_over or self._engine_gone) and not isinstance(event, TimeUp):

@@ -70,7 +70,7 @@ class Watch:
 
     def send_lost(self) -> None:
         """A message was not acknowledged in time."""
-        self.path.send_lost()
+        self.path.send_lost(time.monotonic())
         self._doubted()
 
     def send_acknowledged(self) -> None:
