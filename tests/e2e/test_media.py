@@ -1,24 +1,28 @@
-"""A large file from one session to another through the gateway, whose memory stays flat meanwhile."""
+"""Files from one session to another through the gateway: their bytes, its memory, the operator's limits, and bad ones."""
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import hashlib
 import http.client
+import http.server
 import threading
-import time
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import psutil
+import pytest
 
 from tests.e2e.conftest import ALPHA, BETA
-from tests.e2e.instance import until
+from tests.e2e.instance import Instance, until
 from tests.support import media_files
 
 if TYPE_CHECKING:
-    from tests.e2e.instance import Instance
+    from collections.abc import Iterator
 
 SIZE = 60 << 20
+LIMIT = 3 << 20
 GROWTH_MAX = 24 << 20
 """Far below the file, far above what other work in the process takes."""
 
@@ -45,14 +49,45 @@ class Watch:
             self.most = max(self.most, self._process.memory_info().rss)
 
 
-def upload(instance: Instance, path: str, fields: dict[str, str], data: bytes) -> dict[str, Any]:
+class Bad(http.server.BaseHTTPRequestHandler):
+    """A site nobody should fetch from."""
+
+    def do_GET(self) -> None:
+        if self.path == "/around":
+            self.send_response(302)
+            self.send_header("Location", "/around")
+            self.end_headers()
+        elif self.path == "/endless":
+            self.send_response(200)
+            self.end_headers()
+            with contextlib.suppress(OSError):
+                while True:
+                    self.wfile.write(b"\xff\xd8\xff" + bytes(1 << 16))
+        else:
+            self.send_error(404)
+
+    def log_message(self, *_: object) -> None:
+        """Nothing on stderr."""
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[str]:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Bad) as server:
+        serving = threading.Thread(target=server.serve_forever, daemon=True)
+        serving.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        serving.join()
+
+
+def upload(instance: Instance, path: str, fields: dict[str, str], data: bytes, *, name: str = "file") -> dict[str, Any]:
     """A form with a file, sent in blocks."""
     border = "a-border-that-is-in-no-file"
     parts = [
-        f'--{border}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
-        for name, value in fields.items()
+        f'--{border}\r\nContent-Disposition: form-data; name="{key}"\r\n\r\n{value}\r\n'
+        for key, value in fields.items()
     ]
-    parts.append(f'--{border}\r\nContent-Disposition: form-data; name="file"; filename="big.bin"\r\n\r\n')
+    parts.append(f'--{border}\r\nContent-Disposition: form-data; name="{name}"; filename="big.bin"\r\n\r\n')
     head, tail = "".join(parts).encode(), f"\r\n--{border}--\r\n".encode()
     connection = http.client.HTTPConnection("127.0.0.1", instance.port, timeout=120)
     try:
@@ -86,19 +121,67 @@ def digest_of(instance: Instance, path: str) -> bytes:
     return digest.digest()
 
 
-def test_a_large_file_both_ways_through_the_gateway(paired: Instance) -> None:
-    data = media_files.noise(SIZE)
+@pytest.fixture(scope="module")
+def instance() -> Iterator[Instance]:
+    """With a limit of its own for pictures, by the name a GoWA installation has it under."""
+    with Instance(WHATSAPP_SETTING_MAX_IMAGE_SIZE=str(LIMIT)) as running:
+        running.up()
+        yield running
+
+
+def arrived(instance: Instance, session: str, message_id: str) -> bool:
+    return any(event["data"]["message_id"] == message_id for event in instance.events(session, "message"))
+
+
+@pytest.mark.parametrize("size", [1, 1 << 20, SIZE], ids=["1 B", "1 MB", "60 MB"])
+def test_a_file_both_ways_through_the_gateway(paired: Instance, size: int) -> None:
+    data = media_files.noise(size)
     wanted = hashlib.sha256(data).digest()
     with Watch(paired.program_pid("orchestrator")) as watch:
         for sender, number, receiver in (("alpha", BETA, "beta"), ("beta", ALPHA, "alpha")):
-            time.sleep(0.2)
             answer = upload(paired, f"/api/{sender}/send/file", {"phone": number}, data)
             assert answer["code"] == "SUCCESS", answer
             message_id = answer["results"]["message_id"]
-
-            def arrived(receiver: str = receiver, message_id: str = message_id) -> bool:
-                return any(event["data"]["message_id"] == message_id for event in paired.events(receiver, "message"))
-
-            until("the message", arrived)
+            until("the message", functools.partial(arrived, paired, receiver, message_id))
             assert digest_of(paired, f"/api/{receiver}/message/{message_id}/media") == wanted
     assert watch.most - watch.before < GROWTH_MAX, f"{(watch.most - watch.before) >> 20} MiB"
+
+
+def test_the_operators_limit_is_told_and_kept(paired: Instance) -> None:
+    for path in ("/app/info", "/api/alpha/app/info"):
+        assert paired.http("GET", path).body["results"]["max_image_size"] == LIMIT
+    large = media_files.png(8, 8) + media_files.noise(LIMIT)
+    answer = upload(paired, "/api/alpha/send/image", {"phone": BETA}, large, name="image")
+    assert (answer["status"], answer["code"], answer["results"]["field"]) == (400, "media_too_large", "image")
+
+
+@pytest.mark.parametrize(
+    ("route", "name", "data", "code"),
+    [
+        ("image", "image", b"only a text", "media_type_not_allowed"),
+        ("image", "image", b"", "invalid_request"),
+        ("video", "video", b"GIF89a broken", "conversion_failed"),
+        ("audio", "audio", b"%PDF-1.4", "media_type_not_allowed"),
+        ("sticker", "sticker", b"only a text", "media_type_not_allowed"),
+        ("file", "file", b"", "invalid_request"),
+    ],
+)
+def test_bad_files_through_the_gateway(paired: Instance, route: str, name: str, data: bytes, code: str) -> None:
+    answer = upload(paired, f"/api/alpha/send/{route}", {"phone": BETA}, data, name=name)
+    assert (answer["status"], answer["code"], answer["results"]["field"]) == (400, code, name), answer
+
+
+@pytest.mark.parametrize(
+    ("path", "code"),
+    [
+        ("/around", "media_url_unreachable"),
+        ("/endless", "media_too_large"),
+        ("/nothing", "media_url_unreachable"),
+        (None, "media_url_unreachable"),
+    ],
+    ids=["a redirect loop", "a URL that never ends", "a 404", "a dead URL"],
+)
+def test_bad_urls_through_the_gateway(paired: Instance, site: str, path: str | None, code: str) -> None:
+    url = "http://127.0.0.1:9/x" if path is None else site + path
+    answer = paired.http("POST", "/api/alpha/send/image", {"phone": BETA, "image_url": url})
+    assert (answer.status, answer.body["code"], answer.body["results"]["field"]) == (400, code, "image_url"), answer
