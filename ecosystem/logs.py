@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Final, TextIO
 
 import msgspec
 
+from ecosystem import tracing
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -126,7 +128,10 @@ def _timestamp(record: logging.LogRecord) -> str:
 
 
 def _fields(record: logging.LogRecord) -> dict[str, object]:
-    return {name: value for name, value in vars(record).items() if name not in _OWN_FIELDS}
+    found = {name: value for name, value in vars(record).items() if name not in _OWN_FIELDS}
+    if (request := tracing.REQUEST.get()) is not None:
+        found.setdefault("request_id", request)
+    return found
 
 
 def _trace(formatter: logging.Formatter, record: logging.LogRecord) -> str | None:

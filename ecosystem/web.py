@@ -17,6 +17,7 @@ import msgspec
 from aiohttp import web
 from aiohttp.abc import AbstractAccessLogger
 
+from ecosystem import tracing
 from ecosystem.contract.errors import (
     BodyTooLarge,
     DomainError,
@@ -192,7 +193,8 @@ def _texts(value: object, path: str) -> Iterator[tuple[str, str]]:
 def _edge(render: Renderer) -> Middleware:
     @web.middleware
     async def edge(request: web.Request, handler: Handler) -> web.StreamResponse:
-        request_id(request)
+        # aiohttp answers each request in a task of its own, so nobody else sees it.
+        tracing.REQUEST.set(request_id(request))
         try:
             return await handler(request)
         except asyncio.CancelledError:

@@ -195,6 +195,8 @@ class Event(msgspec.Struct, frozen=True):
     data: dict[str, Any]
     metadata: dict[str, Any] = {}
     source: EventSource = EventSource.WORKER
+    request_id: str | None = None
+    """Of the request that brought it about, where one did."""
 
 
 def type_of(data: EventData) -> str:

@@ -244,3 +244,5 @@ class WebhookPayload(msgspec.Struct, frozen=True, kw_only=True):
     """The session's own, as the operator set it."""
     source: EventSource = EventSource.WORKER
     """Who tells it: the session's worker, or the orchestrator where no worker can."""
+    request_id: str | None = None
+    """Of the request that brought it about, where one did: the `X-Request-Id` of its answer."""

@@ -85,6 +85,7 @@ def payload_of(event: Event) -> WebhookPayload:
         data=event.data,
         metadata=event.metadata,
         source=event.source,
+        request_id=event.request_id,
     )
 
 

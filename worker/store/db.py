@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import errno
 import shutil
 import sqlite3
@@ -83,7 +84,9 @@ class Database:
     async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """`work` in the store's own thread. Raises WorkerEnd(STORE_UNUSABLE) when SQLite fails."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._executor, lambda: self._guarded(work, *args, **kwargs))
+        # The id of the request this is done for goes along into that thread.
+        context = contextvars.copy_context()
+        return await loop.run_in_executor(self._executor, lambda: context.run(self._guarded, work, *args, **kwargs))
 
     def _guarded(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         try:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from ecosystem import tracing
 from ecosystem.contract.events import (
     Event,
     EventData,
@@ -198,6 +199,7 @@ class SessionStore:
             jid=jid,
             data=msgspec.to_builtins(data, builtin_types=(dt.datetime,)),
             metadata=self._metadata,
+            request_id=tracing.REQUEST.get(),
         )
         cursor = db.execute(
             "INSERT INTO outbox (seq, id, body, created_at) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecosystem import logs
+from ecosystem import logs, tracing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,6 +56,20 @@ def test_a_json_line_has_the_event_and_its_fields() -> None:
         "seconds": 1.5,
         "tags": ["a", 2],
     }
+
+
+def test_a_line_says_for_which_request_it_was_written() -> None:
+    stream = io.StringIO()
+    logs.setup(level="info", pretty=False, program="worker", stream=stream)
+    token = tracing.REQUEST.set("01ARZ3NDEKTSV4RRFFQ69G5FAV")
+    try:
+        logging.getLogger("x").info("during")
+        logging.getLogger("x").info("its_own", extra={"request_id": "other"})
+    finally:
+        tracing.REQUEST.reset(token)
+    logging.getLogger("x").info("after")
+    ids = [line.get("request_id") for line in json_lines(stream)]
+    assert ids == ["01ARZ3NDEKTSV4RRFFQ69G5FAV", "other", None]
 
 
 def test_levels_and_a_second_setup() -> None:

@@ -106,6 +106,7 @@ EXAMPLES: Final[tuple[msgspec.Struct, ...]] = (
         data={"jid": _JID, "lid": None},
         metadata={"customer": 7},
         source=events.EventSource.ORCHESTRATOR,
+        request_id=_ULID,
     ),
     outbox.EventPage(
         events=[

@@ -135,5 +135,6 @@ WEBHOOK_EXAMPLES: Final[tuple[msgspec.Struct, ...]] = (
         data={"jid": "5511900000001@s.whatsapp.net", "lid": None},
         metadata={"customer": 7},
         source=EventSource.ORCHESTRATOR,
+        request_id=_ULID,
     ),
 )
