@@ -351,7 +351,11 @@ class SessionOrchestrator:
             return True  # somebody wished something else meanwhile
         beat = await self.beat(row.session_id)
         assessment = self.fleet.assess(row.session_id, beat)
-        running = assessment.beat is not None and assessment.beat.heartbeat.generation == row.generation
+        heartbeat = assessment.beat.heartbeat if assessment.beat is not None else None
+        # The first sign of life comes before the engine's start: who waits wants to know how that went.
+        running = (
+            heartbeat is not None and heartbeat.generation == row.generation and heartbeat.reason is not Reason.STARTING
+        )
         obstacle = self.fleet.obstacles.get(row.session_id)
         blocked = obstacle is not None and obstacle.generation == row.generation
         return running or now.given_up or blocked
