@@ -147,6 +147,9 @@ class SandboxMessage(msgspec.Struct, frozen=True, omit_defaults=True):
     media: dict[str, Any] | None = None
     reaction: str | None = None
     target: str | None = None
+    edit: str | None = None
+    fields: list[int] | None = None
+    """Numbers of the message's fields, when it is of a kind the sandbox does not read."""
 
 
 class SandboxGroup(msgspec.Struct, frozen=True):

@@ -320,7 +320,9 @@ class Spoken(click.Command):
 
 def help_record(param: click.Parameter, ctx: click.Context) -> tuple[str, str] | None:
     """An option's line of help in the language of the reader."""
-    if not isinstance(param, click.Option) or not param.help:
+    if not isinstance(param, click.Option):
+        return None  # arguments stand in the usage, and are explained by the text
+    if not param.help:
         return param.get_help_record(ctx)
     shown = copy.copy(param)
     shown.help = tr(param.help)

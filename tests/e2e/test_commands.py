@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 ANA, BIA, CAL = "5511900000001", "5521900000002", "5531900000003"
 
 
+NOT_CALLED = {"menu", "monit", "unstartup"}
+"""The first two draw a terminal full, the last one would change this machine."""
+
+
 class Told(NamedTuple):
     """What a command printed with `--json`, and how it ended."""
 
@@ -80,14 +84,40 @@ def _sessions(run: Script) -> None:
     assert [each["labels"] for each in run("update", "label:sales", "--label", "vip")] == [["sales", "vip"]]
     run("status")
     run("health")
+    for verb in ("flush", "reset", "reload"):
+        run(verb, "alpha")
+    run("signal", "CONT", "alpha")
+    run("save")
+    run("resurrect")
+    run("startup")  # shows the unit; nothing is installed
+    run("proxy set", "beta", "socks5://127.0.0.1:9")
+    run("proxy show", "beta")
+    run("proxy test", "beta", code=1)
+    run("proxy remove", "beta")
+    run.instance.wait_status("alpha", "authenticated")
 
 
 def _sandbox(run: Script) -> None:
     run("send", "alpha", CAL, "hello")
     run("sandbox say", CAL, "alpha", "hello back")
     until("it came", lambda: run("sandbox inbox", CAL))
-    run("sandbox group create", CAL, "Team", ANA)
+    group = run("sandbox group create", CAL, "Team", ANA)["id"]
     run("sandbox group list")
+    run("sandbox group change", group, CAL, "--name", "Staff")
+    call = run("sandbox call", CAL, "alpha")["id"]
+    run("sandbox hang-up", CAL, call)
+    run("sandbox contact", CAL, "alpha", "Ana from work")
+    run("sandbox typing", CAL, "alpha")
+    run("sandbox online", CAL)
+    channel = run("sandbox newsletter create", CAL, "News")["id"]
+    run("sandbox newsletter list")
+    run("sandbox newsletter follow", channel, "alpha")
+    run("sandbox newsletter post", channel, "Good morning")
+    run("sandbox history", ANA, CAL, "Hello", "How are you?")
+    poll = ("-d", f'{{"phone": "{CAL}", "question": "Lunch?", "options": ["Pizza", "Pasta"], "max_answer": 1}}')
+    sent = run("api", "POST", "/api/alpha/send/poll", *poll)
+    until("the poll is there", lambda: len(run("sandbox inbox", CAL)) > 1)
+    run("sandbox vote", CAL, json.loads(sent)["results"]["message_id"], "Pizza")
     run("sandbox fault hold_acks")
     assert run("sandbox fault list")["faults"]
     run("sandbox fault clear")
@@ -133,11 +163,9 @@ def _command(run: Script) -> None:
     run("context remove", "there", "--yes")
 
 
-@pytest.mark.parametrize("words", ANSWERS)
+@pytest.mark.parametrize("words", [words for words in ANSWERS if ANSWERS[words].shape and words not in NOT_CALLED])
 def test_json_is_what_the_schema_says(words: str, script: Script) -> None:
     answer = answer_of(words)
-    if not answer.shape:
-        return  # said by test_what_promises_no_schema
     told = script.told[words]
     documents = told.out.splitlines() if answer.lines else [told.out]
     assert documents
@@ -171,4 +199,4 @@ def test_what_promises_no_schema(script: Script) -> None:
 
 
 def test_every_command_was_called(script: Script) -> None:
-    assert set(ANSWERS) - set(script.told) == {"menu", "monit"}
+    assert set(ANSWERS) - set(script.told) == NOT_CALLED

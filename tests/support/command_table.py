@@ -25,6 +25,16 @@ SAMPLES: Final[dict[str, tuple[str, ...]]] = {
     "health": (),
     "events": (),
     "logs": ("-n", "1"),
+    "reload": ("alpha",),
+    "flush": ("alpha",),
+    "reset": ("alpha",),
+    "signal": ("CONT", "alpha"),
+    "save": (),
+    "resurrect": (),
+    "proxy set": ("alpha", "socks5://proxy.example:1080"),
+    "proxy show": ("alpha",),
+    "proxy test": ("alpha",),
+    "proxy remove": ("alpha",),
     "webhook create": ("https://crm.example/hook",),
     "webhook list": (),
     "webhook describe": (ID,),
@@ -73,7 +83,7 @@ SAMPLES: Final[dict[str, tuple[str, ...]]] = {
 
 WITHOUT_SERVER: Final = frozenset(
     {
-        "up", "down", "doctor", "menu", "monit", "completion", "schema",
+        "up", "down", "doctor", "startup", "unstartup", "menu", "monit", "completion", "schema",
         "context add", "context use", "context list", "context remove", "context show",
     }
 )  # fmt: skip
