@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     from textual.app import ComposeResult
     from textual.binding import BindingType
 
-LEFT_OUT: Final = frozenset({"menu", "monit", "up", "down", "completion"})
+LEFT_OUT: Final = frozenset(
+    {"menu", "monit", "up", "down", "startup", "unstartup", "save", "resurrect", "completion", "context"}
+)
 """Those that need the terminal for themselves, or are about the program rather than the server."""
 NEITHER: Final = ""
 """Stands for a choice that is not made."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from rich.text import Text
 from textual.binding import Binding
@@ -12,7 +12,7 @@ from textual.widgets import Checkbox, OptionList, Static
 from textual.widgets.option_list import Option
 
 from cli.output.screen import clean
-from cli.texts import tr
+from cli.texts import language, tr
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from textual.app import ComposeResult
     from textual.binding import BindingType
 
-WINDOW_CSS = """
+_YES: Final = "y,s" if language() == "pt" else "y"
+"""What says yes: its first letter."""
+WINDOW_CSS: Final = """
     {name} {{ align: center middle; }}
     {name} > .window {{
         width: auto; min-width: 36; max-width: 100%; height: auto; max-height: 100%;
@@ -79,7 +81,7 @@ class Answer(ModalScreen[tuple[bool, bool]]):
         WINDOW_CSS.format(name="Answer") + "Answer .window { width: 64; } Answer Checkbox { border: none; padding: 0; }"
     )
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("y,s", "yes", show=False),
+        Binding(_YES, "yes", show=False),
         Binding("n,escape", "no", show=False),
     ]
 

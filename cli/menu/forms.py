@@ -60,7 +60,10 @@ class Form(LiveScreen):
     Form #problem { height: auto; max-height: 5; padding: 0 2; color: $error; text-style: bold; }
     Form #buttons { height: 1; padding: 0 2; margin: 0 0 1 0; }
     Form #buttons Button { margin: 0 2 0 0; }
-    Form Input:nocolor:focus { text-style: underline; }
+    Form .row Input, Form .row Checkbox, Form .row Select { background: $panel; }
+    Form .row Input:focus { background: $primary-muted; }
+    Form Input:nocolor { text-style: underline; }
+    Form Input:nocolor:focus { text-style: reverse; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "back", tr("Back")),
@@ -96,8 +99,8 @@ class Form(LiveScreen):
     def ready(self) -> None:
         self.call_later(self._show)
 
-    async def _show(self, problem: DomainError | None = None) -> None:
-        """Draws the page one is on; the field a mistake is in gets the cursor."""
+    async def _show(self) -> None:
+        """Draws the page one is on."""
         page = self._pages[self._at]
         holder = self.query_one("#page", VerticalScroll)
         await holder.remove_children()
@@ -117,10 +120,14 @@ class Form(LiveScreen):
             group.styles.height = "auto"
         last = self._at == len(self._pages) - 1
         self.query_one("#go", Button).label = self._button if last else tr("Next")
+        self._tell(None)
+
+    def _tell(self, problem: DomainError | None) -> None:
+        """Says what is wrong, if anything; the cursor goes to the field it is about."""
         self.query_one("#problem", Static).update(Text(sentence(problem)) if problem else "")
-        named = problem.field if problem else None
-        fields = [field for field in page.fields if field.name == named] or list(page.fields)
-        self.query_one(f"#f-{fields[0].name}").focus()
+        fields = self._pages[self._at].fields
+        named = [field for field in fields if problem is not None and field.name == problem.field]
+        self.query_one(f"#f-{(named or fields)[0].name}").focus()
 
     def _widget(self, field: Field) -> Widget:
         value = self._values[field.name]
@@ -166,7 +173,7 @@ class Form(LiveScreen):
             if page.check is not None:
                 page.check(self._values)
         except DomainError as error:
-            await self._show(error)
+            self._tell(error)
             return
         if self._at + 1 < len(self._pages):
             self._at += 1
@@ -204,10 +211,15 @@ class Form(LiveScreen):
 
         async def again(error: DomainError) -> None:
             self._sending = False
-            for number, page in enumerate(self._pages):
-                if any(field.name == error.field for field in page.fields):
-                    self._at = number
-            await self._show(error)
+            places = [
+                number
+                for number, page in enumerate(self._pages)
+                if any(field.name == error.field for field in page.fields)
+            ]
+            if places and places[0] != self._at:
+                self._at = places[0]
+                await self._show()
+            self._tell(error)
 
         def failed(error: DomainError) -> None:
             self.call_later(again, error)

@@ -83,7 +83,7 @@ class Home(LiveScreen):
         self.set_interval(TICK_S, self.draw)
         self.draw()
 
-    def on_resize(self) -> None:
+    def resized(self) -> None:
         self.draw()
 
     def told(self, report: Report) -> None:

@@ -110,7 +110,7 @@ class Logs(LiveScreen):
         note.update(Text(clean(text)))
         note.display = bool(text)
 
-    def on_resize(self) -> None:
+    def resized(self) -> None:
         width = self.size.width
         if width != self._width:
             self._width = width

@@ -82,7 +82,7 @@ class Pairing(LiveScreen):
     def on_unmount(self) -> None:
         self._stop.set()
 
-    def on_resize(self) -> None:
+    def resized(self) -> None:
         self.draw()
 
     def told(self, report: Report) -> None:  # noqa: ARG002 -- every report may change it

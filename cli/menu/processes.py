@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from textual.binding import Binding
 
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
     from cli.monit.board import Report
 
-STYLES = {
-    "RUNNING": "green", "STARTING": "yellow", "STOPPING": "yellow", "STOPPED": "bright_black", "BACKOFF": "red",
-    "FATAL": "red", "EXITED": "red", "UNKNOWN": "red", "healthy": "green", "starting": "yellow", "late": "yellow",
-    "lost": "red", "hung": "red", "unknown": "yellow",
+STYLES: Final = {
+    "running": "green", "starting": "yellow", "stopping": "yellow", "stopped": "bright_black", "backoff": "red",
+    "fatal": "red", "exited": "red", "unknown": "yellow", "healthy": "green", "late": "yellow", "lost": "red",
+    "hung": "red", "deaf": "red",
 }  # fmt: skip
-SESSION = "session:"
+SESSION: Final = "session:"
 """What a worker's process is called in supervisord."""
 
 
@@ -81,7 +81,7 @@ class Processes(LiveScreen):
             name = str(program.get("name"))
             rows[name] = {
                 "name": name,
-                "state": str(program.get("state") or UNKNOWN),
+                "state": str(program.get("state") or UNKNOWN).lower(),
                 "health": UNKNOWN,
                 "pid": known(program.get("pid")),
                 "uptime": short_duration(program.get("uptime_s") if program.get("pid") else None),
@@ -96,7 +96,7 @@ class Processes(LiveScreen):
             worker = workers.get(view.session_id, {})
             rows[f"{SESSION}{view.session_id}"] = {
                 "name": f"{SESSION}{view.session_id}",
-                "state": str(worker.get("state") or ("RUNNING" if view.pid else "STOPPED")),
+                "state": str(worker.get("state") or ("running" if view.pid else "stopped")).lower(),
                 "health": str(view.health or UNKNOWN),
                 "pid": known(view.pid or worker.get("pid")),
                 "uptime": short_duration(board.uptime_s(view, now)),

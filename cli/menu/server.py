@@ -49,7 +49,7 @@ class ServerView(LiveScreen):
         self.query_one(VerticalScroll).focus()
         self.draw()
 
-    def on_resize(self) -> None:
+    def resized(self) -> None:
         self.draw()
 
     def told(self, report: Report) -> None:

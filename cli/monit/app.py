@@ -102,6 +102,8 @@ class LiveScreen(Screen[Any]):
         Binding("question_mark", "help", tr("Help"), key_display="?"),
     ]
     title_text = ""
+    prepared = False
+    """Whether the widgets are there: reports and changes of size may come before."""
 
     def compose(self) -> ComposeResult:
         yield TitleBar(self.title_text)
@@ -115,7 +117,15 @@ class LiveScreen(Screen[Any]):
 
     def on_mount(self) -> None:
         self.query_one(Banner).tell(self.live.board.error)
+        self.prepared = True
         self.ready()
+
+    def on_resize(self) -> None:
+        if self.prepared:
+            self.resized()
+
+    def resized(self) -> None:
+        """Called when the window has another size; also once at the start."""
 
     def ready(self) -> None:
         """Called once the widgets are there."""
@@ -224,7 +234,7 @@ class LiveApp(App[int]):
                 banner.tell(self.board.error)
             for bar in screen.query(TitleBar):
                 bar.refresh()
-            if isinstance(screen, LiveScreen):
+            if isinstance(screen, LiveScreen) and screen.prepared:
                 screen.told(message.report)
 
     @property
@@ -263,7 +273,7 @@ def keys_of(screen: Screen[Any]) -> list[tuple[str, str]]:
     found: dict[str, list[str]] = {}
     for binding in screen._bindings.key_to_bindings.values():
         for one in binding:
-            if one.description:
+            if one.description and one.key not in {"tab", "shift+tab"} and "copy" not in one.action:
                 found.setdefault(one.description, []).append(shown_key(one))
     return [(" ".join(dict.fromkeys(keys)), description) for description, keys in found.items()]
 

@@ -110,7 +110,7 @@ class Board:
         elif isinstance(report, Seen):
             self._see(report)
         elif isinstance(report, Away):
-            self.error, self.live = report.error, False
+            self.error = report.error
         elif isinstance(report, Feeding):
             self.live = report.live
 

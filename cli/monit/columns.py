@@ -14,9 +14,9 @@ GAP = 1
 
 
 class Column(msgspec.Struct, frozen=True):
-    """A column. Where there is too little room those with the largest `expendable` go (0: never), then all shrink to `least`.
+    """A column. Where there is too little room for the contents of all, those with the largest `expendable` go (0: never).
 
-    What is left over goes to those whose contents need it, up to `most`.
+    What stays has `least` columns or its title's; what is left over goes to those whose contents need it, up to `most`.
     """
 
     name: str
@@ -53,9 +53,13 @@ def fit(columns: Sequence[Column], contents: Sequence[Sequence[str]], room: int)
     shown = list(range(len(columns)))
 
     def least(index: int) -> int:
-        return min(max(columns[index].least, len(columns[index].title)), max(wanted[index], columns[index].least))
+        return max(columns[index].least, len(columns[index].title))
 
-    while len(shown) > 1 and sum(least(index) + GAP for index in shown) > room:
+    def content(index: int) -> int:
+        """An expendable column takes no room that another one's contents need."""
+        return least(index) if columns[index].expendable or columns[index].drawn else wanted[index]
+
+    while sum(content(index) + GAP for index in shown) > room:
         worst = max(shown, key=lambda index: (columns[index].expendable, index))
         if columns[worst].expendable == 0:
             break

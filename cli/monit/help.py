@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from rich.table import Table
 from rich.text import Text
 from textual.binding import Binding
-from textual.containers import VerticalScroll
+from textual.containers import Vertical, VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
@@ -25,9 +25,13 @@ class Help(ModalScreen[None]):
 
     DEFAULT_CSS = """
     Help { align: center middle; }
-    Help > VerticalScroll { width: 72; max-width: 100%; height: auto; max-height: 100%; padding: 1 2;
-        background: $surface; border: round $primary; }
+    Help > Vertical {
+        width: 72; max-width: 100%; height: auto; max-height: 90%; padding: 0 1;
+        background: $surface; border: round $primary;
+    }
+    Help VerticalScroll { height: auto; max-height: 100%; }
     Help Static { height: auto; }
+    Help #hint { dock: bottom; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,enter,question_mark", "dismiss", show=False)]
 
@@ -43,9 +47,8 @@ class Help(ModalScreen[None]):
             table.add_row(key, text)
         table.add_row("↑ ↓ PgUp PgDn", tr("Move; the mouse works too"))
         table.add_row("Ctrl-C", tr("Leave at once"))
-        with VerticalScroll():
+        with Vertical():
             yield Static(Text(tr("Keys"), style="bold"))
-            yield Static("")
-            yield Static(table)
-            yield Static("")
-            yield Static(Text(tr("esc closes this")))
+            with VerticalScroll():
+                yield Static(table)
+            yield Static(tr("esc closes this"), id="hint")

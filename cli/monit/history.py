@@ -81,13 +81,15 @@ def _sum(tracks: Sequence[deque[float | None]]) -> list[float | None]:
 def spark(values: Sequence[float | None], width: int, *, unicode: bool = True, from_zero: bool = False) -> str:
     """The last `width` values as blocks, right-aligned. Where nothing was known there is a blank.
 
-    The lowest value is the lowest block, or nothing (0) with `from_zero`.
+    The lowest value is the lowest block, or nothing (0) with `from_zero`. Where all are within a tenth of the highest, the line
+    stays flat accordingly: it shall not look like a mountain when a few pages came and went.
     """
     steps = BLOCKS if unicode else LETTERS
     shown = list(values)[-width:] if width > 0 else []
     known = [value for value in shown if value is not None]
     low = 0.0 if from_zero else min(known, default=0.0)
-    span = max(known, default=0.0) - low
+    high = max(known, default=0.0)
+    span = max(high - low, high / 10)
     drawn = "".join(
         " " if value is None else steps[round((value - low) / span * (len(steps) - 1)) if span > 0 else 0]
         for value in shown

@@ -70,7 +70,7 @@ class Monitor(LiveScreen):
     def on_unmount(self) -> None:
         self.live.watch_server.every(FIGURES_S)
 
-    def on_resize(self) -> None:
+    def resized(self) -> None:
         self.draw()
 
     def told(self, report: Report) -> None:
