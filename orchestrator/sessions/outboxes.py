@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
 import msgspec
@@ -54,6 +54,11 @@ class WorkerOutboxes:
             return msgspec.convert(msgspec.json.decode(raw, type=Envelope).results, EventPage)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise InternalError("the worker answered with something unexpected", session_id=session_id) from error
+
+    def metadata(self, session_id: str) -> dict[str, Any] | None:
+        """The session's metadata as of the last look; None for a session nobody knows."""
+        row = self._sessions.fleet.rows.get(session_id)
+        return None if row is None else row.metadata
 
     def sent(self) -> Mapping[str, int]:
         """The number of the last event each worker says it has put into Redis, as of the last look."""

@@ -20,9 +20,10 @@ from ecosystem.contract import keys
 from ecosystem.contract.errors import InvalidRequest, RedisDown
 from ecosystem.contract.events import Event
 from orchestrator.webhooks.matching import matches
+from orchestrator.webhooks.relay import with_metadata
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable
+    from collections.abc import AsyncGenerator, Awaitable, Callable
 
 COUNT: Final = 100
 WAIT_S: Final = 10.0
@@ -67,10 +68,13 @@ Item: TypeAlias = Shown | Gap | Silence
 
 
 class FeedSource:
-    """Opens feeds. `close` ends every one of them."""
+    """Opens feeds. `close` ends every one of them. `metadata`: a session's, now."""
 
-    def __init__(self, redis_url: str, *, prefix: str) -> None:
+    def __init__(
+        self, redis_url: str, *, prefix: str, metadata: Callable[[str], dict[str, Any] | None] = lambda _: None
+    ) -> None:
         self._name = keys.events(prefix)
+        self._metadata = metadata
         self._feeds = 0
         self._closed = asyncio.Event()
         self._redis: redis.asyncio.Redis = redis.asyncio.Redis.from_url(
@@ -124,7 +128,7 @@ class FeedSource:
                 for entry, event in found:
                     place = entry
                     if event is not None and wanted.includes(event):
-                        yield Shown(entry, event)
+                        yield Shown(entry, with_metadata(event, self._metadata(event.session_id)))
         finally:
             self._feeds -= 1
 

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 from datetime import UTC, timedelta
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 import psycopg
@@ -53,6 +53,9 @@ class EventSource(Protocol):
 
         Raises SessionNotFound when there is no such session any more, and another DomainError when it cannot be asked now.
         """
+
+    def metadata(self, session_id: str) -> dict[str, Any] | None:
+        """The session's metadata now; None for a session nobody knows."""
 
 
 class Relay:
@@ -146,6 +149,7 @@ class Relay:
 
         Raises RegistryDown. The targets are woken afterwards; if that fails the keeper does it.
         """
+        events = [with_metadata(event, self._source.metadata(event.session_id)) for event in events]
         places = {event.session_id: event.seq for event in events}
         async with self._database.transaction() as connection:
             targets = await webhooks.listening(connection, list(places))
@@ -226,6 +230,11 @@ class Relay:
                     now = await deliveries.cursors(connection, [session_id])
                     if now.get(session_id, 0) < before[session_id] <= seq:
                         await deliveries.move_cursors(connection, {session_id: before[session_id]})
+
+
+def with_metadata(event: Event, now: dict[str, Any] | None) -> Event:
+    """The event with its session's metadata of this moment: a worker knows what they were when it started."""
+    return event if now is None or now == event.metadata else msgspec.structs.replace(event, metadata=now)
 
 
 async def add_rows(

@@ -51,7 +51,7 @@ class Webhooks:
         self.keeper = Keeper(database, leadership, self._waker, source, retention)
         self.service = WebhookService(Means(database, box, self._waker, make_limits(settings)))
         self.log = DeliveryLog(database, self._waker, source)
-        self.feeds = FeedSource(redis_url, prefix=prefix)
+        self.feeds = FeedSource(redis_url, prefix=prefix, metadata=source.metadata)
 
     async def close(self) -> None:
         await self.feeds.close()

@@ -46,6 +46,8 @@ class Outboxes:
     def __init__(self) -> None:
         self.kept: dict[str, list[Event]] = {}
         self.away: set[str] = set()
+        self.labels: dict[str, dict[str, Any]] = {}
+        """The sessions' metadata of this moment, where they differ from those in their events."""
         self.asked = 0
 
     async def events(self, session_id: str, *, after_seq: int, before_seq: int, limit: int) -> EventPage:
@@ -54,6 +56,9 @@ class Outboxes:
             raise WorkerLost(session_id=session_id)
         found = [event for event in self.kept.get(session_id, []) if after_seq < event.seq < before_seq]
         return EventPage(found[:limit], more=len(found) > limit)
+
+    def metadata(self, session_id: str) -> dict[str, Any] | None:
+        return self.labels.get(session_id)
 
     def sent(self) -> Mapping[str, int]:
         return {name: events[-1].seq for name, events in self.kept.items() if events}

@@ -48,6 +48,15 @@ async def test_events_arrive_signed_and_in_order(rig: Rig, sink: WebhookSink) ->
     await rig.until("all written", all_written)
 
 
+async def test_metadata_are_those_of_now(rig: Rig, sink: WebhookSink) -> None:
+    await rig.target(sink.url())
+    rig.outboxes.labels["one"] = {"customer": 8}
+    await rig.send(rig.event("one"), rig.event("two"))
+    await rig.until("both", lambda: len(sink.ids()) == 2)
+    found = {one.payload.session_id: one.payload.metadata for one in sink.accepted["hook"] if one.payload}
+    assert found == {"one": {"customer": 8}, "two": {"tenant": "acme"}}
+
+
 async def test_odd_entries_stop_nobody(rig: Rig, sink: WebhookSink) -> None:
     """Not JSON, no event at all, and what the database cannot hold: each is left out, loudly."""
     await rig.target(sink.url())

@@ -185,6 +185,18 @@ async def test_what_the_orchestrator_tells_is_in_the_feed(stage: Stage) -> None:
                 break
 
 
+async def test_changed_metadata_is_in_the_next_event(stage: Stage) -> None:
+    rig, zap = stage.rig, stage.zap
+    await zap.create("alpha")
+    await stage.ask("PATCH", "/sessions/alpha", {"metadata": {"customer": 8}})
+    # The session's process has been told other metadata when it started.
+    await rig.send(rig.event("alpha", type="session.qr", data={}), rig.event("beta", type="session.qr", data={}))
+    params = {"last_event_id": "0", "events": "session.qr"}
+    async with zap.client.get(f"{zap.url}/events", headers=HEADERS, params=params) as answer:
+        found = await take(answer, 2)
+    assert [frame.payload["metadata"] for frame in found] == [{"customer": 8}, {"tenant": "acme"}]
+
+
 async def test_the_schema_describes_what_comes(stage: Stage) -> None:
     schema = await stage.ask("GET", "/events/schema")
     follows = jsonschema_rs.Draft202012Validator(schema)
