@@ -18,6 +18,8 @@ ADMIN_KEY: Final = "canary-admin-key-3f9a1c7b5e"
 GIVEN_KEY: Final = "canary-given-key-8d2e4b6f0a"
 PASSWORD: Final = "canary-dashboard-password-51c3"
 WEBHOOK_SECRET: Final = "canary-webhook-secret-77ad19"
+WEBHOOK_HEADER: Final = "canary-webhook-header-5e2b90"
+PROXY_PASSWORD: Final = "canary-proxy-password-c81f4d"
 WRONG_KEY: Final = "canary-wrong-key-0b9d8c7e6f"
 
 
@@ -97,25 +99,83 @@ def test_a_killed_worker_comes_back_with_the_keys_of_now(planted: Instance) -> N
 
 def test_the_audit_log_tells_what_happened(planted: Instance) -> None:
     planted.http("GET", "/sessions", key=WRONG_KEY)
-    page = planted.zap_json("audit", "--session", "alpha", "--limit", "200")
-    actions = {entry["action"] for entry in page["entries"]}
-    assert "POST /send/message" in actions
-    assert "api_key_unknown" in {entry["result"] for entry in planted.zap_json("audit", "--failed")["entries"]}
+    planted.send("alpha", BETA, "written down")
+
+    def told(member: str, *options: str) -> set[str]:
+        return {entry[member] for entry in planted.zap_json("audit", *options)["entries"]}
+
+    until(
+        "the message is there", lambda: "POST /send/message" in told("action", "--session", "alpha", "--limit", "200")
+    )
+    until("the refusal is there", lambda: "api_key_unknown" in told("result", "--failed"))
+
+
+def go_through_a_proxy(instance: Instance) -> None:
+    """A third session that connects through a proxy with a password, where nobody answers."""
+    assert instance.http("POST", "/sessions?wait=20", {"session_id": "gamma"}).status == 201
+    proxy = {"host": "127.0.0.1", "port": 9, "type": "socks5", "username": "ana", "password": PROXY_PASSWORD}
+    assert instance.http("PUT", "/sessions/gamma/proxy", proxy).status == 200
+    instance.http("POST", "/sessions/gamma/proxy/test", {})
+    instance.http("POST", "/sessions/gamma/proxy/test", {**proxy, "port": 1})
+    instance.http("PUT", "/sessions/gamma/proxy", {**proxy, "surprise": 1})
+
+    def it_failed() -> bool:
+        return "gamma" in instance.zap("list").stdout and instance.session("gamma")["pid"] is not None
+
+    until("its worker is there", it_failed)
+
+
+def log_lines(instance: Instance) -> list[dict[str, Any]]:
+    """Every line of every program's log that is JSON."""
+    found = []
+    for path in instance.home.logs.rglob("*"):
+        if path.is_file():
+            found += [json.loads(line) for line in path.read_text(errors="replace").splitlines() if line[:1] == "{"]
+    return found
+
+
+def test_a_request_s_id_goes_all_the_way(planted: Instance) -> None:
+    number = "e2e-request-4711"
+    body = {"phone": BETA, "message": "with an id"}
+    sent = planted.http("POST", "/api/alpha/send/message", body, key=GIVEN_KEY, headers={"X-Request-Id": number})
+    assert (sent.status, {name.lower(): value for name, value in sent.headers.items()}["x-request-id"]) == (200, number)
+
+    def lines() -> dict[str, dict[str, Any]] | None:
+        found = {line["program"]: line for line in log_lines(planted)
+                 if line.get("request_id") == number and line["event"] == "http_answer"}  # fmt: skip
+        return found if len(found) == 2 else None
+
+    by_program = until("gateway and worker wrote it down", lines)
+    assert set(by_program) == {"orchestrator", "worker:alpha"}
+    for line in by_program.values():
+        assert (line["key"], line["status"], line["method"]) == ("session", 200, "POST")
+        assert line["ms"] > 0
+        assert line["route"].endswith(("/send/message", "/{tail}"))
+    until("an event carries it", lambda: number in {event["request_id"] for event in planted.events("alpha")})
+    until("so does the audit log", lambda: number in {
+        entry["request_id"] for entry in planted.zap_json("audit", "--session", "alpha", "--limit", "200")["entries"]
+    })  # fmt: skip
 
 
 def test_no_secret_turns_up_where_it_does_not_belong(planted: Instance) -> None:
     made = issue(planted, "read")
-    hook = {"url": f"http://127.0.0.1:{planted.port}/nowhere", "events": ["*"], "secret": WEBHOOK_SECRET}
+    hook = {"url": f"http://127.0.0.1:{planted.port}/nowhere", "events": ["*"], "secret": WEBHOOK_SECRET,
+            "headers": {"X-Token": WEBHOOK_HEADER}}  # fmt: skip
     assert planted.http("POST", "/webhooks", hook).status == 201
+    go_through_a_proxy(planted)
     planted.http("POST", "/login", {"user": "ana", "password": PASSWORD}, key=None)
     planted.http("POST", "/login", {"key": WRONG_KEY}, key=None)
     planted.http("GET", f"/sessions/{WRONG_KEY}", key=WRONG_KEY)
     planted.http("POST", "/sessions", b'{"session_id": "x", "api_key": "' + WRONG_KEY.encode() + b'", "surprise": 1}')
     planted.http("GET", f"/ws?token={ADMIN_KEY}", key=None)
+    done = planted.zap("key", "rotate-secret")
+    rotated = done.stdout + done.stderr
     # A message that could only be said with those in hand.
     planted.send("alpha", BETA, "done")
     gateway_key = planted.home.gateway_key.read_text().strip()
-    canaries = [ADMIN_KEY, GIVEN_KEY, PASSWORD, WEBHOOK_SECRET, made["api_key"], gateway_key]
+    secret_keys = (planted.home.root / "secret.key").read_text().split()
+    canaries = [ADMIN_KEY, GIVEN_KEY, PASSWORD, WEBHOOK_SECRET, WEBHOOK_HEADER, PROXY_PASSWORD, made["api_key"], gateway_key,
+                *secret_keys]  # fmt: skip
     places: dict[str, str] = {}
     for path in planted.home.logs.rglob("*"):
         if path.is_file():
@@ -126,12 +186,15 @@ def test_no_secret_turns_up_where_it_does_not_belong(planted: Instance) -> None:
         places[f"the environment of {name}"] = str(process.environ())
     for route in ("/sessions", "/sessions/alpha", "/keys", "/sessions/alpha/keys", "/audit?limit=1000", "/status",
                  "/webhooks", "/openapi.json", "/api/alpha/state", "/api/alpha/app/status", "/health", "/ready", "/whoami",
-                 "/programs/orchestrator/logs", "/sessions/alpha/logs", "/sessions/alpha/history"):  # fmt: skip
+                 "/programs/orchestrator/logs", "/sessions/alpha/logs", "/sessions/alpha/history",
+                 "/sessions/gamma", "/sessions/gamma/proxy", "/sessions/gamma/logs", "/devices"):  # fmt: skip
         answer = planted.http("GET", route)
         assert answer.status == 200, (route, answer)
         places[f"the answer to {route}"] = str(answer.body)
     places["the events"] = json.dumps(planted.events())
     places["describe"] = planted.zap("describe", "alpha").stdout
+    places["describe gamma"] = planted.zap("describe", "gamma").stdout
+    places["the rotation"] = rotated
     assert len(places) > 40
     found = [(place, canary[:22]) for place, text in places.items() for canary in canaries if canary in text]
     assert found == []
