@@ -305,7 +305,8 @@ def down(call: Call, timeout: float) -> None:
 
     home = call.home
     # Also where no supervisor runs: after a crash there may be parts left.
-    was_running = instance.stop(home, timeout)
+    with call.screen.waiting(tr("stopping")):
+        was_running = instance.stop(home, timeout)
     if call.json:
         call.screen.data({"home": str(home.root), "was_running": was_running})
     else:

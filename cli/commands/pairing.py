@@ -279,7 +279,6 @@ class Picture:
     """Draws each new code over the last one, and again when the terminal's size changes."""
 
     def __init__(self, screen: Screen, *, invert: bool) -> None:
-        screen.hush()  # a line of progress would land in the picture
         self._screen = screen
         self._invert = invert
         self._shown: tuple[str, tuple[int, int]] | None = None
@@ -289,6 +288,7 @@ class Picture:
         size = self._screen.size
         if self._shown == (code.text, size):
             return
+        self._screen.hush()  # from here on a line of progress would land in the picture
         self.clear()
         lines = self.lines(code, size)
         self._shown = (code.text, size)

@@ -92,7 +92,7 @@ class Instance:
     def environ(self) -> dict[str, str]:
         """What the command is started with: no setting but ours."""
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
-        return kept | self.settings
+        return kept | {"ZAPVISOR_LANG": "en"} | self.settings
 
     def zap(
         self, *args: str, check: bool = True, timeout: float = 90, stdin: str | None = None

@@ -64,7 +64,7 @@ async def test_the_life_of_a_webhook(stage: Stage, sink: WebhookSink, tmp_path: 
     changed = await stage.ask("GET", f"/webhooks/{webhook}")
     assert (changed["url"], changed["events"], changed["enabled"]) == (sink.url("new"), ["*"], True)
     assert changed["name"] == "CRM"
-    await zapvisor(stage, "delete", webhook)
+    await zapvisor(stage, "delete", webhook, "--yes")
     assert json.loads(await zapvisor(stage, "list", "--json"))["total"] == 0
     assert "webhook_not_found" in await zapvisor(stage, "describe", webhook, code=4)
 
