@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import ctypes.util
 import os
+import resource
 import shutil
 import socket
 import stat
@@ -34,6 +35,13 @@ EXIT_FAILED: Final = 1
 
 PYTHON_LEAST: Final = (3, 11)
 DISK_LEAST_BYTES: Final = 500 << 20
+SESSION_BYTES: Final = 20 << 20
+"""About what a paired session takes."""
+OPEN_FILES_BASE: Final = 512
+OPEN_FILES_EACH: Final = 8
+"""Of the gateway: its own files, and what each session and its clients add."""
+MEMINFO: Final = Path("/proc/meminfo")
+EPHEMERAL: Final = Path("/proc/sys/net/ipv4/ip_local_port_range")
 SKEW_MOST_S: Final = 5.0
 """Difference between two clocks from which on it is worth a word; TLS and WhatsApp bear minutes."""
 TIME_ERROR: Final = 5
@@ -85,6 +93,9 @@ def _checks(call: Call) -> Iterator[Finding]:
             yield from check_home(settings)
             yield check_service_user(settings)
             yield from check_external(settings)
+            yield check_open_files(settings)
+            yield check_memory(settings)
+            yield check_ephemeral(settings)
             running = _is_running(settings)
             yield Finding(
                 "instance", OK, tr("runs (pid {running})", running=running) if running else tr("does not run")
@@ -172,6 +183,7 @@ def check_home(settings: Settings) -> Iterator[Finding]:
                 tr("{path} can be read by others ({mode:o})", path=path, mode=mode),
                 f"chmod 600 {path}",
             )
+    yield from _check_storage(settings.storage)
     free = shutil.disk_usage(existing).free
     if free < DISK_LEAST_BYTES:
         yield Finding(
@@ -181,6 +193,31 @@ def check_home(settings: Settings) -> Iterator[Finding]:
         yield Finding(
             "disk", OK, tr("{free} GiB free", free=free >> 30) if free >> 30 else tr("{free} MiB free", free=free >> 20)
         )
+
+
+def _check_storage(storage: Path) -> Iterator[Finding]:
+    """Sessions' folders hold the keys of accounts: they are ours, and nobody else may look into them."""
+    try:
+        folders = [storage, *storage.glob("session_*")] if storage.is_dir() else []
+    except OSError as error:
+        yield Finding("sessions", FAIL, f"{storage}: {error.strerror}", tr("run this as the user who runs Zapvisor"))
+        return
+    for folder in folders:
+        mode = _mode(folder)
+        if not os.access(folder, os.W_OK | os.X_OK):
+            yield Finding(
+                "sessions",
+                FAIL,
+                tr("{folder} cannot be written", folder=folder),
+                tr("run this as the user who runs Zapvisor, or chown it"),
+            )
+        elif mode is not None and mode & 0o077 and folder != storage:
+            yield Finding(
+                "sessions",
+                FAIL,
+                tr("{path} can be read by others ({mode:o})", path=folder, mode=mode),
+                f"chmod 700 {folder}",
+            )
 
 
 def _mode(path: Path) -> int | None:
@@ -257,6 +294,71 @@ def check_ports(settings: Settings) -> Iterator[Finding]:
         yield Finding("worker ports", WARN, detail, tr("set BASE_PORT to a quieter range, or raise SPARE_PORTS"))
     else:
         yield Finding("worker ports", OK, detail)
+
+
+def check_open_files(settings: Settings) -> Finding:
+    """As many files may be open as the gateway needs: two for each session, and those of clients."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = OPEN_FILES_BASE + OPEN_FILES_EACH * settings.max_sessions
+    have = hard if hard != resource.RLIM_INFINITY else max(soft, needed)
+    detail = tr("{have} may be open, {needed} are needed", have=have, needed=needed)
+    if have >= needed:
+        return Finding("open files", OK, detail)
+    return Finding(
+        "open files", WARN, detail, tr("raise the limit (ulimit -n, or LimitNOFILE of the unit), or lower MAX_SESSIONS")
+    )
+
+
+def check_memory(settings: Settings) -> Finding:
+    """There is room for as many sessions as may exist."""
+    free = _available_memory()
+    if free is None:
+        return Finding("memory", OK, tr("nobody tells how much there is"))
+    needed = settings.max_sessions * SESSION_BYTES
+    detail = tr(
+        "{free} MiB free; {count} sessions take about {needed} MiB",
+        free=free >> 20,
+        count=settings.max_sessions,
+        needed=needed >> 20,
+    )
+    if free >= needed:
+        return Finding("memory", OK, detail)
+    return Finding("memory", WARN, detail, tr("lower MAX_SESSIONS, or give the machine more memory"))
+
+
+def _available_memory() -> int | None:
+    """Bytes that can be had without swapping; None where the kernel does not tell."""
+    try:
+        for line in MEMINFO.read_text(encoding="ascii").splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    except (OSError, ValueError, IndexError):
+        return None
+    return None
+
+
+def check_ephemeral(settings: Settings) -> Finding:
+    """The workers' ports are not those the kernel gives to outgoing connections: one of them could be taken any time."""
+    try:
+        low, high = map(int, EPHEMERAL.read_text(encoding="ascii").split())
+    except (OSError, ValueError):
+        return Finding("port range", OK, tr("nobody tells which ports the kernel gives away"))
+    ports = settings.ports
+    detail = tr(
+        "workers {first}-{last}, outgoing connections {low}-{high}",
+        first=ports.start,
+        last=ports.stop - 1,
+        low=low,
+        high=high,
+    )
+    if ports.stop <= low or ports.start > high:
+        return Finding("port range", OK, detail)
+    return Finding(
+        "port range",
+        WARN,
+        detail,
+        tr("set BASE_PORT so that the workers' ports end below {low}", low=low),
+    )
 
 
 def is_free(host: str, port: int) -> bool:

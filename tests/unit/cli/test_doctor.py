@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes.util
 import os
+import resource
 import shutil
 import sys
 import tempfile
@@ -131,3 +132,40 @@ def test_skew(shift_s: int, warns: bool) -> None:
 @pytest.mark.parametrize("date", [None, "nonsense"])
 def test_skew_nobody_can_tell(date: str | None) -> None:
     assert list(doctor.check_skew(date)) == []
+
+
+def test_open_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    patched(monkeypatch, resource, "getrlimit", lambda _: (1024, 2000))
+    assert doctor.check_open_files(settings(tmp_path, max_sessions=100)).result == OK
+    short = doctor.check_open_files(settings(tmp_path, max_sessions=1000))
+    assert (short.result, "8512" in short.detail) == (WARN, True)
+
+
+def test_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = tmp_path / "meminfo"
+    told.write_text("MemTotal: 9 kB\nMemAvailable: 2097152 kB\n")
+    patched(monkeypatch, doctor, "MEMINFO", told)
+    assert doctor.check_memory(settings(tmp_path, max_sessions=100)).result == OK
+    assert doctor.check_memory(settings(tmp_path, max_sessions=200)).result == WARN
+    patched(monkeypatch, doctor, "MEMINFO", tmp_path / "none")
+    assert doctor.check_memory(settings(tmp_path)).result == OK
+
+
+@pytest.mark.parametrize(("base", "result"), [(3001, OK), (32700, WARN), (40000, WARN), (61000, OK)])
+def test_workers_ports_and_outgoing_ones(
+    base: int, result: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = tmp_path / "range"
+    told.write_text("32768\t60999\n")
+    patched(monkeypatch, doctor, "EPHEMERAL", told)
+    assert doctor.check_ephemeral(settings(tmp_path, base_port=base)).result == result
+
+
+def test_folders_of_sessions_are_nobody_else_s(tmp_path: Path) -> None:
+    kept = settings(tmp_path)
+    folder = kept.storage / "session_alpha"
+    folder.mkdir(parents=True, mode=0o700)
+    assert all(found.result != FAIL for found in doctor.check_home(kept))
+    folder.chmod(0o755)
+    found = [one for one in doctor.check_home(kept) if one.result == FAIL]
+    assert [(one.check, one.hint) for one in found] == [("sessions", f"chmod 700 {folder}")]
