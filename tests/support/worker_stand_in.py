@@ -46,6 +46,7 @@ class WorkerStandIn:
         self._born = datetime.now(UTC)
         self._runner: web.AppRunner | None = None
         self._task: asyncio.Task[None] | None = None
+        self._over = False
         self._redis: redis.asyncio.Redis = redis.asyncio.Redis.from_url(
             spec.redis_url, driver_info=DriverInfo("redis-py", redis.__version__)
         )
@@ -74,6 +75,7 @@ class WorkerStandIn:
         self._task = asyncio.create_task(self._beat_on(), name=f"beats of {self.spec.session_id}")
 
     async def stop(self) -> None:
+        self._over = True
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -118,7 +120,8 @@ class WorkerStandIn:
         await self.beat()
 
     async def _beat_on(self) -> None:
-        while True:
+        # Not `while True`: a cancellation can get lost in the client library, which is just finishing a command.
+        while not self._over:
             await asyncio.sleep(self.spec.heartbeat_interval_s)
             if self.beats:
                 with contextlib.suppress(redis.RedisError, OSError):
