@@ -205,7 +205,7 @@ class Orchestrator:
         HealthRoutes(self.fleet, self.database, store_writable=self.workshop.writable).add_routes(app)
         FleetRoutes(self.fleet, self.processes, self.settings).add_routes(app)
         OperationRoutes(self.operations, self.rolling).add_routes(app)
-        ProxyRoutes(self.proxies).add_routes(app)
+        ProxyRoutes(self.proxies, private_for_sessions=self.settings.proxy_private_for_sessions).add_routes(app)
         ResourceRoutes(self.sessions, self.database, self.processes, self.sampler, self.metrics).add_routes(app)
         pairing = Pairing(self.sessions, code_holds_s=self.settings.qr_code_timeout_s)
         DiagnosisRoutes(self.diagnosis).add_routes(app)

@@ -140,6 +140,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """How often the proxy of each session is tried; one whose session cannot connect is tried at once. 0: never."""
     proxy_timeout_s: Annotated[float, msgspec.Meta(gt=0, le=60)] = 10
     """How long a try of a proxy may take."""
+    proxy_private_for_sessions: bool = False
+    """Whether a session's key may name proxies at private addresses too; the admin key always may."""
     proxy_address_from: str | None = None
     """Answers with its caller's address as plain text; asked through a proxy that is tested. `off`: nobody is asked.
     Unset: https://api.ipify.org; with the sandbox, nobody."""

@@ -9,6 +9,7 @@ from aiohttp import web
 
 from ecosystem.contract.session import ProxySettings
 from ecosystem.web import json_response, read_body, read_query
+from orchestrator.access.guard import caller_of
 from orchestrator.api.queries import NoQuery
 from orchestrator.api.sessions import PREFIXES, session_in
 
@@ -25,8 +26,9 @@ class RemoveQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class ProxyRoutes:
     """The handlers."""
 
-    def __init__(self, proxies: Proxies) -> None:
+    def __init__(self, proxies: Proxies, *, private_for_sessions: bool) -> None:
         self._proxies = proxies
+        self._private_for_sessions = private_for_sessions
 
     def add_routes(self, app: web.Application) -> None:
         for prefix in PREFIXES:
@@ -49,7 +51,8 @@ class ProxyRoutes:
         """Set the session's proxy; a running session connects anew through it."""
         read_query(request, NoQuery)
         session_id = session_in(request)
-        return json_response(await self._proxies.set(session_id, await read_body(request, ProxySettings)))
+        body = await read_body(request, ProxySettings)
+        return json_response(await self._proxies.set(session_id, body, allow_private=self._may_reach(request)))
 
     async def remove(self, request: web.Request) -> web.StreamResponse:
         """Take the session's proxy away."""
@@ -61,4 +64,8 @@ class ProxyRoutes:
         read_query(request, NoQuery)
         session_id = session_in(request)
         body = await read_body(request, ProxySettings) if request.body_exists else None
-        return json_response(await self._proxies.test(session_id, body))
+        return json_response(await self._proxies.test(session_id, body, allow_private=self._may_reach(request)))
+
+    def _may_reach(self, request: web.Request) -> bool:
+        """Whether who asks may name a proxy inside: the admin may, others where the settings say so."""
+        return caller_of(request).is_admin or self._private_for_sessions

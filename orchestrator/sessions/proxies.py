@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from ecosystem.contract.errors import DomainError, InvalidRequest, ProxyNotSet
 from ecosystem.contract.operations import ProxyHealth, ProxyTested, ProxyView
 from ecosystem.contract.session import DesiredState, ProxySettings, Reason, SessionState
+from ecosystem.outgoing import AddressRefused, resolve
 from orchestrator.registry import operations
 from orchestrator.registry.rows import StoredProxy
 from orchestrator.sessions.probe import Login, Prober, Tried
@@ -30,8 +31,20 @@ AGAIN_S: Final = 5.0
 """Pause between tries of a proxy whose session cannot connect."""
 AT_ONCE: Final = 4
 TEXT_LIMIT: Final = 255
+LOOK_UP_S: Final = 5.0
 _HOST: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|[0-9A-Fa-f:.]{2,45}", re.ASCII)
 _LOG: Final = logging.getLogger(__name__)
+
+
+async def _public_address(body: ProxySettings) -> str:
+    """An address of the proxy. Raises InvalidRequest unless all of them are of the internet at large."""
+    try:
+        async with asyncio.timeout(LOOK_UP_S):
+            return (await resolve(body.host, body.port, allow_private=False))[0]
+    except AddressRefused:
+        raise InvalidRequest("host: leads to a private address", field="host", hint="the admin key may set it") from None
+    except (OSError, TimeoutError):
+        raise InvalidRequest("host: its name cannot be resolved", field="host") from None
 
 
 class Proxies:
@@ -54,11 +67,16 @@ class Proxies:
         """Raises SessionNotFound, RegistryDown."""
         return self._view(await self._sessions.row(session_id))
 
-    async def set(self, session_id: str, body: ProxySettings) -> ProxyView:
+    async def set(self, session_id: str, body: ProxySettings, *, allow_private: bool) -> ProxyView:
         """Takes effect at once: a running session gets a fresh process. Without a password the stored one stays, where host and
-        user stay too. Raises InvalidRequest naming the field, SessionNotFound, IllegalAction, RegistryDown."""
+        user stay too. Raises InvalidRequest naming the field, SessionNotFound, IllegalAction, RegistryDown.
+
+        `allow_private`: whether who asks may name addresses that are not of the internet at large.
+        """
         check(body)
         row = await self._sessions.row(session_id)
+        if not allow_private:
+            await _public_address(body)
         stored = StoredProxy(
             enabled=body.enabled,
             type=body.type,
@@ -77,14 +95,14 @@ class Proxies:
         row = await self._sessions.row(session_id)
         return await self._write(row, None, required=row.proxy_required if required is None else required)
 
-    async def test(self, session_id: str, body: ProxySettings | None = None) -> ProxyTested:
+    async def test(self, session_id: str, body: ProxySettings | None = None, *, allow_private: bool) -> ProxyTested:
         """Tries the session's proxy, or the one in `body`. Raises ProxyNotSet, InvalidRequest, SessionNotFound."""
         row = await self._sessions.row(session_id)
         if body is not None:
             check(body)
-            login = Login(
-                type=body.type, host=body.host, port=body.port, username=body.username, password=body.password
-            )
+            # The address that was looked at is the one that is connected to: asked again, a name server may say another.
+            host = body.host if allow_private else await _public_address(body)
+            login = Login(type=body.type, host=host, port=body.port, username=body.username, password=body.password)
         elif row.proxy is not None:
             login = self._login(row.proxy)
         else:
@@ -96,7 +114,7 @@ class Proxies:
             session_id,
             tried.ok,
             login.type,
-            login.host,
+            login.host if body is None else body.host,
             login.port,
             tried.latency_ms,
             tried.exit_address,

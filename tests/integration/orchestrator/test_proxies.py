@@ -173,3 +173,30 @@ async def test_a_dead_proxy_explains_a_session_that_cannot_connect(orchestrated:
         assert health["ok"] is False
         await zap.http("DELETE", "/sessions/alpha/proxy")
         await zap.wait("alpha", timeout=30, reason="pairing")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "10.0.0.1", "::1", "::ffff:127.0.0.1", "0.0.0.0", "127.1"])  # noqa: S104
+async def test_only_the_admin_names_proxies_inside(orchestrated: Make, host: str) -> None:
+    reached = asyncio.Event()
+
+    async def note(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        reached.set()
+        writer.close()
+
+    server = await asyncio.start_server(note, "127.0.0.1", 0)
+    body = {"host": host, "port": server.sockets[0].getsockname()[1], "type": "socks5", "enabled": False}
+    async with server, orchestrated() as zap:
+        await zap.create("alpha", start=False)
+        made = await zap.http("POST", "/keys", {"name": "k", "session_id": "alpha", "scopes": ["settings", "read"]})
+        own = made.body["api_key"]
+        for method, path in (("PUT", "/sessions/alpha/proxy"), ("POST", "/sessions/alpha/proxy/test")):
+            answer = await zap.http(method, path, body, key=own)
+            assert (answer.status, answer.body["code"], answer.body["field"]) == (422, "invalid_request", "host"), (
+                answer
+            )
+        assert not reached.is_set(), "nothing was sent there"
+        view = await zap.http("GET", "/sessions/alpha/proxy", key=own)
+        assert host not in str(view.body)
+        if host == "127.0.0.1":
+            assert (await zap.http("POST", "/sessions/alpha/proxy/test", body)).status == 200
+            assert reached.is_set(), "the admin may"
