@@ -233,6 +233,8 @@ def _translated(method: str, fault: xmlrpc.client.Fault) -> Exception:
             return InvalidRequest(text)
         case code if code == _BAD_NAME:
             return RouteNotFound(f"supervisord knows no process {text.removeprefix('BAD_NAME: ')}")
+        case code if code == _NOT_RUNNING:
+            return IllegalAction(f"{text.removeprefix('NOT_RUNNING: ')} is not running")
         case code if code == _SHUTDOWN_STATE:
             return BackendDown("supervisord is shutting down")
         case code if code in _FAILED_STARTS:

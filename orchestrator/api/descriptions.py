@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from typing import Any, Final, NamedTuple, TypedDict
 
-from ecosystem.contract import access, alerts, fleet, policy
+from ecosystem.contract import access, alerts, fleet, operations, policy
 from ecosystem.contract import catalogue_shapes as shapes
 from ecosystem.contract import session as sessions
 from ecosystem.contract import webhook as hooks
 from orchestrator.api import alerts as alert_routes
-from orchestrator.api import audit, devices, feed, queries, signin
+from orchestrator.api import audit, devices, feed, proxies, queries, resources, signin
 from orchestrator.api import webhooks as webhook_routes
 
 TEXT: Final = "text/plain"
@@ -79,6 +79,24 @@ SESSIONS: Final[dict[str, Described]] = {
         "Set the session's own webhook", {200: hooks.WebhookView, 204: NOTHING}, body=hooks.SetSessionWebhook
     ),
     "DELETE /{session}/webhook": Described("Take the session's own webhook away", {204: NOTHING}),
+    "POST /actions": Described(
+        "One verb for several sessions", {200: operations.ActionOutcomes}, body=operations.SessionActions
+    ),
+    "POST /{session}/reload": Described("A fresh process, without a request that fails", _VIEW, queries.ReloadQuery),
+    "POST /{session}/flush": Described("Empty the session's log", _VIEW),
+    "POST /{session}/reset": Described("Counters start from nought", _VIEW),
+    "POST /{session}/signal": Described("Send the session's process a signal", _VIEW, body=operations.SendSignal),
+    "GET /{session}/series": Described("A session over time", {200: operations.Series}, resources.SeriesQuery),
+    "GET /{session}/proxy": Described("The session's proxy", {200: operations.ProxyView}),
+    "PUT /{session}/proxy": Described(
+        "Set the session's proxy", {200: operations.ProxyView}, body=sessions.ProxySettings
+    ),
+    "DELETE /{session}/proxy": Described(
+        "Take the session's proxy away", {200: operations.ProxyView}, proxies.RemoveQuery
+    ),
+    "POST /{session}/proxy/test": Described(
+        "Reach WhatsApp through a proxy", {200: operations.ProxyTested}, body=sessions.ProxySettings
+    ),
     "GET /{session}/keys": Described("The keys that open the session", {200: access.ApiKeyList}),
     "POST /{session}/keys": Described("A new key of the session", {201: access.IssuedKey}, body=access.CreateKey),
 }
@@ -140,7 +158,12 @@ INSTANCE: Final[dict[str, Described]] = {
     ),
     "GET /ready": Described("Can requests be served?", {200: fleet.ReadyAnswer, 503: fleet.ReadyAnswer}),
     "GET /status": Described("The instance at a glance", {200: fleet.FleetStatus}),
-    "GET /alerts": Described("What somebody should look at, newest first", {200: alerts.AlertList}, alert_routes.AlertsQuery),
+    "GET /alerts": Described(
+        "What somebody should look at, newest first", {200: alerts.AlertList}, alert_routes.AlertsQuery
+    ),
+    "GET /server": Described("The machine, and what this instance takes of it", {200: operations.ServerView}),
+    "GET /series": Described("The fleet and the machine over time", {200: operations.Series}, resources.SeriesQuery),
+    "GET /metrics": Described("The fleet for Prometheus", {200: str}, media=(TEXT,)),
     "GET /programs/{name}/logs": Described("A program's log", {200: str}, queries.LogsQuery, media=(TEXT,)),
     "GET /ws": Described("What happens to devices, as a WebSocket", {101: None}),
     "GET /openapi.json": Described("This description", {200: dict[str, Any]}),

@@ -65,7 +65,7 @@ class SupervisordManager:
         """Raises IllegalAction where no worker runs, BackendDown."""
         try:
             await self._call(lambda: self._client.signal_process(f"{SESSION_GROUP}:{session_id}", name))
-        except RouteNotFound as error:
+        except (RouteNotFound, IllegalAction) as error:
             raise IllegalAction("the session has no process", session_id=session_id) from error
 
     async def clear_log(self, session_id: str) -> None:

@@ -19,9 +19,13 @@ if TYPE_CHECKING:
 NOWHERE: Final = "http://127.0.0.1:9/x"
 """Nobody listens there: a made-up URL must not lead anywhere."""
 _ENDS: Final = re.compile(
-    r"/(logout|stop|disconnect|restart|reconnect|start|connect|login|login-with-code|pairphone|login/code)$"
+    r"/(logout|stop|disconnect|restart|reconnect|start|connect|login|login-with-code|pairphone|login/code"
+    r"|reload|reset|flush|signal|proxy|proxy/test|policy)$"
 )
+"""Routes that move a session: asked of one that is there for it."""
 _URLS: Final = re.compile(r"(url|link)$")
+_HARMLESS_QUERY: Final[dict[str, Any]] = {"wait": 0, "follow": "false", "fresh_zygote": "false"}
+_HARMLESS_BODY: Final[dict[str, Any]] = {"host": "127.0.0.1", "port": 9}
 MOVING: Final = "spare"
 """The session that is logged out, stopped and started."""
 
@@ -63,10 +67,13 @@ class Aim:
         for part in (case.path_parameters, case.query, case.body):
             if isinstance(part, dict):
                 self._point(part, path, aimed=number % 2 == 0)
-        if isinstance(case.query, dict):
-            for name, harmless in (("wait", 0), ("follow", "false")):
-                if name in case.query:
-                    case.query[name] = harmless
+        for part, harmless in ((case.query, _HARMLESS_QUERY), (case.body, _HARMLESS_BODY)):
+            if isinstance(part, dict):
+                part.update({name: value for name, value in harmless.items() if name in part})
+        if isinstance(case.body, dict) and path.endswith("/sessions/actions"):
+            case.body |= {"sessions": [MOVING], "all": False, "label": None, "fresh_zygote": False, "wait_s": 0}
+            if case.body.get("action") == "delete":
+                case.body["action"] = "stop"
 
     def _name_session(self, case: Case, path: str, number: int) -> None:
         deletes = case.method.upper() == "DELETE" and path.rstrip("/").endswith(("{session}", "/devices/{device_id}"))
