@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
+from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar, Final
 
+import msgspec
 from rich.text import Text
 from textual.binding import Binding
 from textual.message import Message
@@ -66,7 +68,9 @@ class Logs(LiveScreen):
         super().__init__()
         self.title_text = title
         self._sources = sources
-        self._lines: deque[tuple[str, bytes]] = deque(maxlen=KEPT)
+        self._order: deque[tuple[float, str, bytes]] = deque(maxlen=KEPT)
+        """When, by whom and what."""
+        self._latest: dict[str, float] = {}
         self._held = False
         self._search = ""
         self._tail: Tail | None = None
@@ -98,12 +102,25 @@ class Logs(LiveScreen):
         if self._tail is None:
             return
         fresh = self._tail.take()
-        self._lines.extend(fresh)
-        if not self._held:
+        if self._take(fresh) and not self._held:
+            self._again()
+        elif not self._held:
             self._write(fresh)
         problem = self._tail.problem
         held = tr("Held; space goes on.") if self._held else ""
         self._say(f"{problem.message} {tr('Trying again.')}" if problem is not None else held)
+
+    def _take(self, fresh: Sequence[tuple[str, bytes]]) -> bool:
+        """Keeps new lines in the order they were written, which is not that of their arrival; whether old ones moved."""
+        moved = False
+        for source, raw in fresh:
+            # What bears no time belongs to the line before it.
+            at = self._latest[source] = max(self._latest.get(source, 0.0), written_at(raw))
+            moved = moved or bool(self._order and at < self._order[-1][0])
+            self._order.append((at, source, raw))
+        if moved:
+            self._order = deque(sorted(self._order, key=lambda entry: entry[0]), maxlen=KEPT)
+        return moved
 
     def _say(self, text: str) -> None:
         note = self.query_one("#note", Static)
@@ -119,7 +136,7 @@ class Logs(LiveScreen):
     def _again(self) -> None:
         """Draws all of it anew, for another width or another search."""
         self.query_one(Log).clear()
-        self._write(list(self._lines))
+        self._write([(source, raw) for _, source, raw in self._order])
 
     def _write(self, lines: Sequence[tuple[str, bytes]]) -> None:
         log = self.query_one(Log)
@@ -169,11 +186,26 @@ class Logs(LiveScreen):
             self._again()
 
     def action_clear(self) -> None:
-        self._lines.clear()
+        self._order.clear()
         self.query_one(Log).clear()
 
     def action_bottom(self) -> None:
         self.query_one(Log).scroll_end(animate=False)
+
+
+class _Stamp(msgspec.Struct, frozen=True):
+    """The one field of a line that its order depends on."""
+
+    ts: str | float = 0.0
+
+
+def written_at(raw: bytes) -> float:
+    """Seconds since 1970 at which a line says it was written; 0 where it does not."""
+    try:
+        stamp = msgspec.json.decode(raw, type=_Stamp).ts
+        return stamp if isinstance(stamp, int | float) else datetime.fromisoformat(stamp).timestamp()
+    except (msgspec.DecodeError, ValueError):
+        return 0.0
 
 
 def session_logs(_: LiveApp, session: str) -> Logs:

@@ -64,7 +64,7 @@ class ServerView(LiveScreen):
         shown = self.query_one("#alerts", Static)
         shown.display = bool(alerts)
         shown.update(alert_lines(alerts, max(10, self.size.width - 5), ALERTS))
-        self.query_one("#instance", Static).update(_instance(board.instance or {}))
+        self.query_one("#instance", Static).update(_instance((board.server_answer or {}) | (board.instance or {})))
 
     def _machine(self) -> Table:
         board, unicode = self.live.board, self.live.unicode

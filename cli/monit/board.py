@@ -227,21 +227,27 @@ def records(value: object) -> list[dict[str, Any]]:
 
 
 def server_figures(answer: dict[str, Any] | None) -> Server:
-    """The machine's figures in an answer of the server; what is not told is None."""
+    """The machine's figures in the answer of `GET /server`; of several disks the fullest. What is not told is None."""
     if answer is None:
         return Server()
-
-    def at(*path: str) -> float | None:
-        value: Any = answer
-        for name in path:
-            value = value.get(name) if isinstance(value, dict) else None
-        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
-
+    total, free = number_in(answer, "memory_total_bytes"), number_in(answer, "memory_available_bytes")
+    disks = [
+        (size - left, size)
+        for disk in records(answer.get("disks"))
+        if (size := number_in(disk, "total_bytes")) and (left := number_in(disk, "free_bytes")) is not None
+    ]
+    disk_used, disk_total = max(disks, key=lambda disk: disk[0] / disk[1], default=(None, None))
     return Server(
-        cpu_percent=at("cpu_percent"),
-        memory_used_bytes=at("memory_used_bytes"),
-        memory_total_bytes=at("memory_total_bytes"),
-        disk_used_bytes=at("disk_used_bytes"),
-        disk_total_bytes=at("disk_total_bytes"),
-        load=at("load_1m"),
+        cpu_percent=number_in(answer, "cpu_percent"),
+        memory_used_bytes=total - free if total is not None and free is not None else None,
+        memory_total_bytes=total,
+        disk_used_bytes=disk_used,
+        disk_total_bytes=disk_total,
+        load=number_in(answer, "load_1m"),
     )
+
+
+def number_in(record: dict[str, Any], name: str) -> float | None:
+    """A number of a JSON object; None where there is none."""
+    value = record.get(name)
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None

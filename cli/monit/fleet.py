@@ -121,6 +121,11 @@ def share(used: float | None, total: float | None) -> str:
     return f"{used / (1 << 30):.1f}/{total / (1 << 30):.1f} GiB ({used / total:.0%})"
 
 
+def part_of(used: float | None, total: float | None) -> str:
+    """`39%`, where both are known."""
+    return UNKNOWN if used is None or not total else f"{used / total:.0%}"
+
+
 def server_line(board: Board, width: int) -> Text:
     """The instance in one line of at most `width` columns: sessions by state, then the machine; the tail goes first."""
     counts = ", ".join(f"{count} {state}" for state, count in board.counts().items())
@@ -133,8 +138,8 @@ def server_line(board: Board, width: int) -> Text:
     parts = [
         f"{first}: {counts}" if counts else first,
         f"CPU {percent(server.cpu_percent)}",
-        tr("memory {share}", share=share(server.memory_used_bytes, server.memory_total_bytes)),
-        tr("disk {share}", share=share(server.disk_used_bytes, server.disk_total_bytes)),
+        tr("memory {share}", share=part_of(server.memory_used_bytes, server.memory_total_bytes)),
+        tr("disk {share}", share=part_of(server.disk_used_bytes, server.disk_total_bytes)),
         tr("Zapvisor {size}", size=figures.memory(sum(sizes)) if sizes else UNKNOWN),
     ]
     line = parts[0]
