@@ -22,7 +22,8 @@ ROOT = Path(__file__).resolve().parents[3]
 def told() -> set[str]:
     fleet = Fleet(POLICY, heartbeat_ttl_s=9, worker_host="127.0.0.1")
     fleet.replace_rows([row()])
-    fleet.replace_look(Look({"alpha": process(state=ProcessState.RUNNING)}, Beats({"alpha": beat(memory_bytes=1, cpu_percent=0.5)}, settled=True), 1.0, NOW))
+    beats = Beats({"alpha": beat(memory_bytes=1, cpu_percent=0.5)}, settled=True)
+    fleet.replace_look(Look({"alpha": process(state=ProcessState.RUNNING)}, beats, 1.0, NOW))
     metrics = FleetMetrics(fleet, version="1", sessions_max=10)
     use = MachineUse(1.0, (0.0, 0.0, 0.0), 2, 1, 0, 1.0, [DiskUse("/", 2, 1, 50.0)], 0, 0)
     render = metrics.requests.counting(lambda _, error: cast("Any", error))
