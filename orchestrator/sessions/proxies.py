@@ -42,7 +42,9 @@ async def _public_address(body: ProxySettings) -> str:
         async with asyncio.timeout(LOOK_UP_S):
             return (await resolve(body.host, body.port, allow_private=False))[0]
     except AddressRefused:
-        raise InvalidRequest("host: leads to a private address", field="host", hint="the admin key may set it") from None
+        raise InvalidRequest(
+            "host: leads to a private address", field="host", hint="the admin key may set it"
+        ) from None
     except (OSError, TimeoutError):
         raise InvalidRequest("host: its name cannot be resolved", field="host") from None
 

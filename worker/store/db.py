@@ -86,7 +86,9 @@ class Database:
         loop = asyncio.get_running_loop()
         # The id of the request this is done for goes along into that thread.
         context = contextvars.copy_context()
-        return await loop.run_in_executor(self._executor, lambda: context.run(self._guarded, work, *args, **kwargs))
+        return await loop.run_in_executor(
+            self._executor, lambda: context.run(lambda: self._guarded(work, *args, **kwargs))
+        )
 
     def _guarded(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         try:
