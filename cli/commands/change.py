@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 @click.option("--remove-label", "no_labels", multiple=True, metavar="LABEL", help="Take a label away.")
 @click.option("--metadata", "pairs", multiple=True, metavar="KEY=VALUE", help="Set data of yours.")
 @click.option("--remove-metadata", "no_pairs", multiple=True, metavar="KEY", help="Take data of yours away.")
+@click.option("--on-demand/--always", default=None, help="Whether to unload it while nobody uses it.")
 def update(
     call: Call,
     sessions: tuple[str, ...],
@@ -37,6 +38,7 @@ def update(
     no_labels: tuple[str, ...],
     pairs: tuple[str, ...],
     no_pairs: tuple[str, ...],
+    on_demand: bool | None,
 ) -> int:
     """Change the name, labels and metadata of sessions; what is not given stays.
 
@@ -46,12 +48,13 @@ def update(
     from ecosystem.contract.session import SessionView
 
     added = metadata(pairs)
-    if name is None and not (labels or no_labels or pairs or no_pairs):
+    own = {key: value for key, value in (("name", name), ("on_demand", on_demand)) if value is not None}
+    if not (own or labels or no_labels or pairs or no_pairs):
         raise InvalidRequest(tr("nothing to change was given"), hint=tr("see `zapvisor update --help`"))
     client = call.client
 
     def act(session: str) -> Done:
-        body: dict[str, Any] = {} if name is None else {"name": name}
+        body: dict[str, Any] = dict(own)
         if labels or no_labels or pairs or no_pairs:
             before = _seen(client, session)
             if labels or no_labels:

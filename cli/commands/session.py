@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 import msgspec
 
-from cli.context import Call, SessionParam, verb
+from cli.context import Call, SessionParam, read_secret, verb
 from cli.texts import tr
 
 if TYPE_CHECKING:
@@ -77,6 +77,8 @@ SESSIONS = click.argument("sessions", type=SessionsParam(), nargs=-1, required=T
 @click.option("--label", "labels", multiple=True, help="A label to find it by; may be repeated.")
 @click.option("--metadata", "pairs", multiple=True, metavar="KEY=VALUE", help="Data of yours to keep with it.")
 @click.option("--no-start", is_flag=True, help="Leave it stopped.")
+@click.option("--on-demand", is_flag=True, help="Unload it while nobody uses it; unloaded it receives nothing.")
+@click.option("--key-from", metavar="FILE", help="File that holds its first API key; without it one is generated.")
 @WAIT
 def create(
     call: Call,
@@ -85,6 +87,8 @@ def create(
     labels: tuple[str, ...],
     pairs: tuple[str, ...],
     no_start: bool,
+    on_demand: bool,
+    key_from: str | None,
     wait: float,
 ) -> None:
     """Create a session and start it.
@@ -94,7 +98,13 @@ def create(
     from ecosystem.contract.session import CreatedSession, CreateSession
 
     body = CreateSession(
-        session_id=session, name=name, start=not no_start, metadata=metadata(pairs), labels=list(labels)
+        session_id=session,
+        name=name,
+        start=not no_start,
+        metadata=metadata(pairs),
+        labels=list(labels),
+        api_key=None if key_from is None else read_secret(key_from, "--key-from"),
+        on_demand=on_demand,
     )
     answer = call.client.post("/sessions", body, {"wait": wait} if wait else None, wait=wait)
     if call.json:

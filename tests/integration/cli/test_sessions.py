@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tests.integration.cli.conftest import Zap
 
 
-def test_create(api: ApiStandIn, zap: Zap) -> None:
+def test_create(api: ApiStandIn, zap: Zap, tmp_path: Path) -> None:
     api.on("POST /sessions", Reply(201, view()))
     told = zap("create", "alpha", "--name", "São", "--label", "a", "--label", "b", "--metadata", "k=v=w", "--wait", "5")
     assert told.code == 0
@@ -30,6 +30,10 @@ def test_create(api: ApiStandIn, zap: Zap) -> None:
     assert zap("create", "alpha", "--no-start", "--json").json["session_id"] == "alpha"
     assert api.asked[-1].body["start"] is False
     assert zap("create", "alpha", "-q").out == "alpha\n"
+    assert (api.asked[-1].body["on_demand"], api.asked[-1].body["api_key"]) == (False, None)
+    (tmp_path / "key").write_text("a-key-of-its-own-1234\n")
+    assert "a-key-of-its-own" not in zap("create", "alpha", "--on-demand", "--key-from", str(tmp_path / "key")).out
+    assert (api.asked[-1].body["on_demand"], api.asked[-1].body["api_key"]) == (True, "a-key-of-its-own-1234")
     api.on("POST /sessions", Reply(201, view(api_key="6f1c2d3e-4b5a")))
     assert "its API key, which is not shown again: 6f1c2d3e-4b5a" in zap("create", "alpha").out
 

@@ -119,6 +119,9 @@ def test_update_keeps_what_is_not_given(api: ApiStandIn, zap: Zap) -> None:
     )
     assert api.asked[-1].body == {"labels": ["b", "c"], "metadata": {"k": 1, "x": "y"}}
     assert [each["labels"] for each in told.json] == [["b", "c"]]
+    for word, value in (("--on-demand", True), ("--always", False)):
+        zap("update", "alpha", word)
+        assert api.asked[-1].body == {"on_demand": value}
     told = zap("update", "alpha")
     assert told.code == 2
     assert "nothing to change" in told.err
