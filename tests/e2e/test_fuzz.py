@@ -12,7 +12,7 @@ from tests.e2e.fuzz import Fuzz, gowa_schema, own_schema
 if TYPE_CHECKING:
     from tests.e2e.instance import Instance
 
-EXAMPLES: Final = 6
+EXAMPLES: Final = 5
 """Of those that fit and as many of those that do not, an operation: the command does more."""
 SAME: Final = (
     "/api/sessions",
