@@ -199,8 +199,8 @@ def _killed(program: str) -> Row:
 
 ROWS: Final = (
     Row("worker killed", lambda scene: scene.signal(signal.SIGKILL)),
-    Row("worker stopped (SIGSTOP)", lambda scene: scene.signal(signal.SIGSTOP), seen=is_in("hung")),
-    Row("worker in a busy loop", lambda scene: spin(scene.instance.worker_pid(VICTIM)), seen=is_in("hung")),
+    Row("worker stopped (SIGSTOP)", lambda scene: scene.signal(signal.SIGSTOP)),
+    Row("worker in a busy loop", lambda scene: spin(scene.instance.worker_pid(VICTIM))),
     Row("worker over its memory", Scene.shrink, cure=Scene.policy, tidy=Scene.policy),
     Row("half-open socket", lambda scene: scene.fault("silent"), seen=is_in("deaf"), cure=Scene.heal),
     Row("silent at login", Scene.silence_at_login, seen=is_in("network", "deaf"), cure=Scene.heal),
@@ -302,8 +302,9 @@ def _seen(
         if views is None:
             return False
         view = views[VICTIM]
-        # A worker that is back before anybody looked shows its new process, and its death in the history.
-        return row.seen(view) or (row.seen is not_fine and view["pid"] != before[VICTIM]["pid"])
+        # What is over before anybody looked shows in the process, or in the time of the state.
+        brief = view["pid"] != before[VICTIM]["pid"] or view["since"] != before[VICTIM]["since"]
+        return row.seen(view) or (row.seen is not_fine and brief)
 
     return check
 

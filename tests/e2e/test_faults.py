@@ -15,11 +15,7 @@ if TYPE_CHECKING:
 
 PER_SECOND = 1.0
 QUICK = {
-    "PATH_CHECK_S": "3",
-    "HEARTBEAT_INTERVAL_S": "0.5",
-    "HEARTBEAT_TTL_S": "3",
-    "LOST_AFTER_S": "3",
-    "STOP_GRACE_S": "2",
+    "PATH_CHECK_S": "2",
     "CONNECTS_PER_SECOND": str(PER_SECOND),
 }
 
@@ -34,7 +30,7 @@ def scene() -> Iterator[Scene]:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("name", ["half-open socket", "worker stopped (SIGSTOP)", "banned for 10 s"])
+@pytest.mark.parametrize("name", ["half-open socket", "banned for 10 s"])
 def test_a_fault_is_seen_and_repaired_and_nobody_else_notices(scene: Scene, name: str) -> None:
     outcome = play(scene, next(row for row in ROWS if row.name == name))
     assert outcome.held, outcome
@@ -44,7 +40,7 @@ def test_a_fault_is_seen_and_repaired_and_nobody_else_notices(scene: Scene, name
 @pytest.mark.timeout(300)
 def test_the_tries_of_a_fleet_stay_within_its_budget(scene: Scene) -> None:
     until("everybody logged in", lambda: all(v["status"] == "authenticated" for v in (scene.views() or {}).values()))
-    storm = rage(scene.instance, away_s=8.0, per_second=PER_SECOND)
+    storm = rage(scene.instance, away_s=5.0, per_second=PER_SECOND)
     assert storm.sessions == len(NUMBERS)
     assert storm.tries <= storm.allowed, storm
     assert storm.same_processes, storm
@@ -78,7 +74,7 @@ def test_what_went_wrong_is_told_and_when_it_is_over(scene: Scene) -> None:
 def test_rules_of_a_session_s_own(scene: Scene) -> None:
     path = f"/sessions/{VICTIM}/policy"
     instance = scene.instance
-    assert instance.http("PUT", path, {"cron_restart": "every day"}).status == 400
+    assert instance.http("PUT", path, {"cron_restart": "every day"}).status == 422
     changed = instance.http("PUT", path, {"max_restarts": 3, "priority": 5})
     assert changed.status == 200, changed
     assert changed.body["own"] == {"max_restarts": 3, "priority": 5}
