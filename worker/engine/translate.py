@@ -437,7 +437,7 @@ def pair_status(native: Any) -> say.EngineEvent:
 def connect_failure(native: Any) -> say.EngineEvent:
     """ConnectFailure: the engine goes on trying after the server's own failures, and stays away after all others."""
     reason = enum_name(native, "Reason")
-    if reason in ("internal_server_error", "service_unavailable", "experimental"):
+    if reason in ("internal_server_error", "service_unavailable"):
         return say.Trouble(detail=f"login failed: {reason}")
     return say.Refused(detail=f"{reason} {native.Message}".strip())
 
