@@ -10,7 +10,7 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from ecosystem.contract import alerts, events, happenings, life
+from ecosystem.contract import alerts, events, happenings, life, webhook_events
 from ecosystem.contract.events import EVENT_TYPES, EventData, EventSource, Person, type_of
 from ecosystem.contract.session import Reason, SessionState
 from ecosystem.contract.webhook import WebhookPayload
@@ -31,7 +31,9 @@ EVENT_ID: Final = "01KDZ7B7BWD2DRJRVKCXGP6Q7C"
 _REF: Final = "#/$defs/"
 _MOMENT: Final = {"type": "string", "format": "date-time"}
 
-ORCHESTRATED: Final = frozenset({life.SessionCreated, life.SessionDeleted, alerts.AlertRaised, alerts.AlertEnded})
+ORCHESTRATED: Final = frozenset(
+    {life.SessionCreated, life.SessionDeleted, alerts.AlertRaised, alerts.AlertEnded, webhook_events.WebhookDeadLetters}
+)
 """What the orchestrator alone tells."""
 
 _EXAMPLES: Final[tuple[EventData, ...]] = (
@@ -48,7 +50,12 @@ _EXAMPLES: Final[tuple[EventData, ...]] = (
     alerts.AlertRaised(
         alerts.AlertKind.BANNED, alerts.Severity.CRITICAL, "WhatsApp has banned the session's number", "temp_101"
     ),
-    alerts.AlertEnded(alerts.AlertKind.BANNED, alerts.Severity.CRITICAL, "WhatsApp has banned the session's number", 3600.0),
+    alerts.AlertEnded(
+        alerts.AlertKind.BANNED, alerts.Severity.CRITICAL, "WhatsApp has banned the session's number", 3600.0
+    ),
+    webhook_events.WebhookDeadLetters(
+        webhook_id="01JG8Z4W7Q3N5R2T9V6X0Y1B2C", name="CRM", events=30, reason=webhook_events.DeadReason.BACKLOG
+    ),
     events.SessionQr(text="2@abc,def", seq=1, expires_in_s=60.0),
     events.SessionPaired(jid=JID, lid=LID),
     events.MessageReceived(

@@ -13,6 +13,7 @@ import msgspec
 from ecosystem.contract.alerts import ALERT_TYPES, AlertEnded, AlertRaised
 from ecosystem.contract.happenings import Person
 from ecosystem.contract.session import Reason, SessionState
+from ecosystem.contract.webhook_events import WEBHOOK_TYPES, WebhookDeadLetters
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -100,6 +101,7 @@ Life = (
     | SessionDeleted
     | AlertRaised
     | AlertEnded
+    | WebhookDeadLetters
 )
 
 LIFE_TYPES: Final[dict[str, type[msgspec.Struct]]] = {
@@ -114,6 +116,7 @@ LIFE_TYPES: Final[dict[str, type[msgspec.Struct]]] = {
     "session.replaced": SessionReplaced,
     "session.deleted": SessionDeleted,
     **ALERT_TYPES,
+    **WEBHOOK_TYPES,
 }
 
 _NAMED: Final[dict[Reason, Callable[[str | None], Life]]] = {

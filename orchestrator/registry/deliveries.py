@@ -275,55 +275,6 @@ async def release_waiting(connection: Connection, target_id: str) -> None:
 # --- the keeper's
 
 
-async def bury_overflow(connection: Connection, *, backlog_max: int, portion: int) -> dict[str, int]:
-    """Turns the oldest pending deliveries beyond `backlog_max` per target into dead letters; how many of which target."""
-    cursor = await connection.execute(
-        """
-        SELECT target_id, count(*) AS pending FROM webhook_deliveries
-        WHERE state = 'pending' GROUP BY target_id HAVING count(*) > %s
-        """,
-        (backlog_max,),
-    )
-    buried: dict[str, int] = {}
-    for found in await cursor.fetchall():
-        excess = min(int(found["pending"]) - backlog_max, portion)
-        done = await connection.execute(_BURY, (found["target_id"], excess, "the backlog is full"))
-        buried[found["target_id"]] = done.rowcount
-    return buried
-
-
-async def bury_old(connection: Connection, *, give_up_s: float, portion: int) -> dict[str, int]:
-    """Gives up what waits for a target that is disabled for longer than `give_up_s`; how many of which target."""
-    cursor = await connection.execute(
-        """
-        SELECT t.id, count(*) AS old FROM webhook_targets t JOIN webhook_states s ON s.target_id = t.id
-        JOIN webhook_deliveries d ON d.target_id = t.id AND d.state = 'pending'
-        WHERE (NOT t.enabled OR s.gone_at IS NOT NULL) AND t.deleted_at IS NULL
-            AND greatest(d.created_at, d.next_at, t.updated_at, s.gone_at) < now() - make_interval(secs => %s)
-        GROUP BY t.id
-        """,
-        (give_up_s,),
-    )
-    buried: dict[str, int] = {}
-    for found in await cursor.fetchall():
-        done = await connection.execute(_BURY, (found["id"], min(int(found["old"]), portion), "the target is disabled"))
-        buried[found["id"]] = done.rowcount
-    return buried
-
-
-_BURY: Final = """
-WITH oldest AS (
-    SELECT id FROM webhook_deliveries WHERE target_id = %s AND state = 'pending' ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED
-), dead AS (
-    UPDATE webhook_deliveries d SET state = 'dead', finished_at = now(), error = %s FROM oldest o WHERE d.id = o.id
-    RETURNING d.target_id, d.session_id
-)
-INSERT INTO webhook_counters AS c (target_id, session_id, dead)
-SELECT target_id, session_id, count(*) FROM dead GROUP BY target_id, session_id
-ON CONFLICT (target_id, session_id) DO UPDATE SET dead = c.dead + excluded.dead
-"""
-
-
 async def forget(connection: Connection, *, delivered_s: float, dead_s: float, portion: int) -> int:
     """Deletes finished deliveries older than that, then events nobody refers to; how many rows."""
     gone = await connection.execute(

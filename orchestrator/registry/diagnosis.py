@@ -9,8 +9,6 @@ import msgspec
 from psycopg.types.json import Jsonb
 
 from ecosystem.contract.alerts import SEVERITY, Alert, AlertEnded, AlertKind, AlertRaised, Severity
-from ecosystem.contract.events import Event, EventSource
-from ecosystem.contract.ids import new_ulid
 from ecosystem.contract.session import Reason
 from orchestrator.registry import life
 
@@ -118,21 +116,8 @@ async def _tell(connection: Connection, session_id: str, data: AlertRaised | Ale
     """As the other events of the orchestrator; what is about the whole fleet has no session, and no number."""
     if session_id != FLEET:
         await life.tell(connection, session_id, [data])
-        return
-    event = Event(
-        id=new_ulid(),
-        type="alert.raised" if isinstance(data, AlertRaised) else "alert.ended",
-        session_id=FLEET,
-        seq=0,
-        timestamp=datetime.now(UTC),
-        jid=None,
-        data=msgspec.to_builtins(data),
-        source=EventSource.ORCHESTRATOR,
-    )
-    await connection.execute(
-        "INSERT INTO life_events (event_id, session_id, body) VALUES (%s, %s, %s)",
-        (event.id, FLEET, msgspec.json.encode(event)),
-    )
+    else:
+        await life.tell_fleet(connection, data)
 
 
 def _alert(record: DictRow) -> Alert:

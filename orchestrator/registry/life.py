@@ -6,7 +6,7 @@ deletes them. Numbers are the session's own (`sessions.life_seq`), beside those 
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -71,6 +71,24 @@ async def tell(connection: Connection, session_id: str, told: Sequence[EventData
         ORDER BY n.place
         """,
         ([event.id for event in events], [session_id] * len(events), [msgspec.json.encode(event) for event in events]),
+    )
+
+
+async def tell_fleet(connection: Connection, data: EventData) -> None:
+    """Writes an event about the whole fleet: it has no session, and no number."""
+    event = Event(
+        id=new_ulid(),
+        type=type_of(data),
+        session_id="",
+        seq=0,
+        timestamp=datetime.now(UTC),
+        jid=None,
+        data=msgspec.to_builtins(data),
+        source=EventSource.ORCHESTRATOR,
+    )
+    await connection.execute(
+        "INSERT INTO life_events (event_id, session_id, body) VALUES (%s, '', %s)",
+        (event.id, msgspec.json.encode(event)),
     )
 
 

@@ -1,8 +1,8 @@
 """What an RQ worker does: `drain`, the job, and the loop its requests run on.
 
 RQ's workers run one job at a time each. The requests themselves run on a loop in a thread of their own, which outlives the job:
-connections stay open from one job to the next, and a target that answers slowly is left to the loop after `PATIENCE_S`, so that
-it keeps no worker from the others. Its lease tells everybody that it is being looked after.
+connections stay open from one job to the next, and a job ends once its target is being looked after, so that a target that
+answers slowly keeps no worker from the others. Its lease tells everybody that it is looked after.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from orchestrator.registry.secrets import SecretBox
     from orchestrator.webhooks.limits import Limits
 
-PATIENCE_S: Final = 1.0
 AT_ONCE: Final = 64
 """Targets a process looks after for each of its workers; beyond it a job waits for one of them to end."""
 DATABASE_CONNECTIONS: Final = 3
@@ -70,7 +69,7 @@ class Runtime:
         return Tools(database, Sender(), self._box, self._limits)
 
     def drain(self, target_id: str) -> None:
-        """Has the target drained; returns when that is done or goes on by itself. Called from any job's thread."""
+        """Has the target drained, and returns once that has begun. Called from any job's thread."""
         # First: whatever is added from now on sends a wake-up of its own.
         self._clear_wake_up(target_id)
         while True:
@@ -82,10 +81,9 @@ class Runtime:
                     drain = Drain(target_id, self._tools)
                     future = asyncio.run_coroutine_threadsafe(self._run(drain), self._loop)
                     self._drains[target_id] = (drain, future)
-                    break
+                    return
                 others = [other for _, other in self._drains.values()]
             concurrent.futures.wait(others, timeout=1.0, return_when=concurrent.futures.FIRST_COMPLETED)
-        concurrent.futures.wait([future], timeout=PATIENCE_S)
 
     async def _run(self, drain: Drain) -> bool:
         try:

@@ -14,7 +14,8 @@ import msgspec
 
 from ecosystem.contract.errors import DomainError, SessionNotFound
 from ecosystem.contract.outbox import EventPage
-from orchestrator.registry import deliveries, webhooks
+from ecosystem.contract.webhook_events import DeadReason
+from orchestrator.registry import deadletters, deliveries, webhooks
 from orchestrator.webhooks.relay import PAGE, add_rows
 
 if TYPE_CHECKING:
@@ -108,11 +109,15 @@ class Keeper:
     async def bury(self) -> None:
         """Backlogs beyond the limit, and what waits for a disabled target too long, become dead letters. Raises RegistryDown."""
         async with self._database.transaction() as connection:
-            overflow = await deliveries.bury_overflow(
+            overflow = await deadletters.bury_overflow(
                 connection, backlog_max=self._retention.backlog_max, portion=PORTION
             )
+            for target_id, count in overflow.items():
+                await deadletters.tell(connection, target_id, count, DeadReason.BACKLOG)
         async with self._database.transaction() as connection:
-            old = await deliveries.bury_old(connection, give_up_s=self._retention.give_up_s, portion=PORTION)
+            old = await deadletters.bury_old(connection, give_up_s=self._retention.give_up_s, portion=PORTION)
+            for target_id, count in old.items():
+                await deadletters.tell(connection, target_id, count, DeadReason.DISABLED)
         for reason, buried in (("backlog", overflow), ("disabled", old)):
             for target_id, count in buried.items():
                 _LOG.error("webhook_dead_letters", extra={"webhook_id": target_id, "events": count, "reason": reason})

@@ -10,6 +10,7 @@ from ecosystem.contract.errors import DomainError, InvalidRequest
 from ecosystem.contract.events import EVENT_TYPES
 from ecosystem.contract.ids import bare_jid, jid_server, parse_jid, parse_phone
 from ecosystem.contract.webhook import IgnoreRules, WebhookFormat
+from ecosystem.contract.webhook_events import WEBHOOK_TYPES
 from orchestrator.webhooks import gowa
 
 if TYPE_CHECKING:
@@ -34,6 +35,9 @@ def wants(target: TargetRow, event: Event) -> bool:
     if target.retired_at is not None and event.timestamp > target.retired_at:
         return False
     if target.format is WebhookFormat.GOWA and gowa.name_of(event) is None:
+        return False
+    # Who cannot be reached is not told so: it would only add to what waits.
+    if event.type in WEBHOOK_TYPES and event.data.get("webhook_id") == target.id:
         return False
     return matches(target.events, event.type) and not is_ignored(target.ignore, event)
 

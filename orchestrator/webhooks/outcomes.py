@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from orchestrator.registry import deliveries
+from ecosystem.contract.webhook import DeliveryState
+from ecosystem.contract.webhook_events import DeadReason
+from orchestrator.registry import deadletters, deliveries
 from orchestrator.webhooks.circuit import Outcome
 
 if TYPE_CHECKING:
@@ -57,6 +59,8 @@ class Recorder:
             try:
                 async with self._database.transaction() as connection:
                     await deliveries.record(connection, self._target_id, [result for result, _ in batch], health)
+                    dead = sum(result.state is DeliveryState.DEAD for result, _ in batch)
+                    await deadletters.tell(connection, self._target_id, dead, DeadReason.REFUSED)
             except Exception as error:
                 for _, written in batch:
                     if not written.done():
