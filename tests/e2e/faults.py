@@ -102,6 +102,9 @@ class Scene:
 
     def fill_disk(self) -> None:
         """The victim's folder lies on a small file system of its own kind: /dev/shm, which this fills."""
+        room = shutil.disk_usage("/dev/shm").total
+        # It is memory: filling a large one would starve the whole machine.
+        assert room <= 128 << 20, f"/dev/shm has {room >> 20} MiB: this row needs a small one (docker's own is 64 MiB)"
         folder = self.instance.home.root / "storages" / f"session_{VICTIM}"
         self.instance.zap("stop", VICTIM)
         until("stopped", lambda: self.instance.session(VICTIM)["status"] == "disconnected")
