@@ -27,12 +27,13 @@ MILD: Final = "warning"
 
 
 class Looked(msgspec.Struct, frozen=True):
-    """A look at everything. `instance` and `server`: the answers as they came, None where they are not to be had."""
+    """A look at everything. `instance`, `server` and `alerts`: the answers as they came, None where they are not to be had."""
 
     sessions: list[SessionView]
     instance: dict[str, Any] | None
     server: dict[str, Any] | None
     at: float
+    alerts: dict[str, Any] | None = None
 
 
 class Seen(msgspec.Struct, frozen=True):
@@ -91,6 +92,7 @@ class Board:
         self.sessions: dict[str, SessionView] = {}
         self.instance: dict[str, Any] | None = None
         self.server_answer: dict[str, Any] | None = None
+        self.alerts_answer: dict[str, Any] | None = None
         self.error: DomainError | None = None
         """Why nothing is known at the moment; None while the server answers."""
         self.live = False
@@ -104,7 +106,7 @@ class Board:
         if isinstance(report, Looked):
             self.sessions = {view.session_id: view for view in report.sessions}
             self._seen_at = dict.fromkeys(self.sessions, report.at)
-            self.instance, self.server_answer = report.instance, report.server
+            self.instance, self.server_answer, self.alerts_answer = report.instance, report.server, report.alerts
             self.error, self.looked = None, True
             self.history.sample(report.sessions)
         elif isinstance(report, Seen):
@@ -151,6 +153,9 @@ class Board:
     def alerts(self) -> list[Alert]:
         """What somebody should look at, the gravest first."""
         found = [*_instance_alerts(self.instance), *_session_alerts(self.sessions.values()), *_room_alerts(self.server)]
+        # What the sessions show now is newer than the server's alert about them, and has a next step.
+        told = {alert.session_id for alert in found if alert.session_id}
+        found += [alert for alert in _standing_alerts(self.alerts_answer) if alert.session_id not in told]
         return sorted(found, key=lambda alert: alert.severity != GRAVE)
 
 
@@ -205,6 +210,19 @@ def _instance_alerts(instance: dict[str, Any] | None) -> list[Alert]:
         if isinstance(room, int) and isinstance(used, int) and room and used >= room:
             found.append(Alert(MILD, tr("every port is taken: no other session can start")))
     return found
+
+
+def _standing_alerts(answer: dict[str, Any] | None) -> list[Alert]:
+    """The alerts the server itself raised and has not ended."""
+    return [
+        Alert(
+            GRAVE if alert.get("severity") == "critical" else MILD,
+            ": ".join(str(part) for part in (alert.get("title"), alert.get("detail")) if part),
+            session_id=alert.get("session_id"),
+        )
+        for alert in records((answer or {}).get("alerts"))
+        if alert.get("ended_at") is None
+    ]
 
 
 NEARLY_FULL: Final = 0.95

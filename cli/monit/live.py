@@ -21,7 +21,7 @@ from ecosystem.contract.webhook import WebhookPayload
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from cli.client import Client
+    from cli.client import Client, Query
     from cli.monit.board import Report
 
 PAGE: Final = 500
@@ -36,7 +36,6 @@ SETTLE_S: Final = 0.1
 AGAIN_S: Final = 1.0
 SINGLES_MAX: Final = 8
 """Above so many changed sessions, all of them are asked for at once."""
-SERVER_ROUTE: Final = "/server"
 
 
 class Live:
@@ -124,7 +123,9 @@ class Live:
             if not page.sessions or len(views) >= page.total:
                 break
         instance = optional(self._client, "/status")
-        self._tell(Looked(views, instance, optional(self._client, SERVER_ROUTE), time.monotonic()))
+        server = optional(self._client, "/server")
+        alerts = optional(self._client, "/alerts", {"standing": True})
+        self._tell(Looked(views, instance, server, time.monotonic(), alerts))
 
     def _see(self, session_id: str) -> None:
         try:
@@ -177,6 +178,8 @@ class Live:
         except msgspec.DecodeError:
             return  # a gap is told in another shape: the list is right anyway
         self._tell(Happened(event))
+        if event.event.startswith("alert."):
+            self.poke()
         if event.event.startswith("session."):
             with self._wake:
                 now = time.monotonic()
@@ -188,10 +191,10 @@ class Live:
             self._post(report)
 
 
-def optional(client: Client, path: str) -> dict[str, Any] | None:
+def optional(client: Client, path: str, query: Query | None = None) -> dict[str, Any] | None:
     """An object of the server; None where this key may not see it or the server has no such route."""
     try:
-        return client.get(path).decode(dict[str, Any])
+        return client.get(path, query).decode(dict[str, Any])
     except DomainError as error:
         if error.kind in {ErrorKind.NOT_FOUND, ErrorKind.FORBIDDEN}:
             return None

@@ -84,6 +84,20 @@ def test_alerts_name_what_to_do_and_put_the_gravest_first() -> None:
     assert drawn[1].endswith("(+5 more)")
 
 
+def test_what_the_server_warns_of_is_shown_unless_the_session_says_it_itself() -> None:
+    board = Board()
+    alerts = {
+        "alerts": [
+            {"title": "backlog", "detail": "9 wait", "severity": "warning", "session_id": "alpha", "ended_at": None},
+            {"title": "banned", "detail": None, "severity": "critical", "session_id": "beta", "ended_at": None},
+            {"title": "disk", "detail": None, "severity": "critical", "session_id": None, "ended_at": None},
+            {"title": "over", "detail": None, "severity": "critical", "session_id": None, "ended_at": "2026-01-01"},
+        ]
+    }
+    board.take(Looked([view("alpha"), view("beta", "error", "banned", detail="for a day")], None, None, 0.0, alerts))
+    assert [alert.text for alert in board.alerts()] == ["beta: for a day", "disk", "backlog: 9 wait"]
+
+
 def test_server_figures() -> None:
     figures = server_figures(
         {
