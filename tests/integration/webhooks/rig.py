@@ -126,8 +126,12 @@ class Rig:
 
     async def stop_relay(self) -> None:
         """Cancels it wherever it is, as a kill would."""
-        for task in self._tasks:
-            task.cancel()
+        pending = set(self._tasks)
+        while pending:
+            # Again, as the product's own end does: one that comes just as a timeout inside the task ends is taken for that.
+            for task in pending:
+                task.cancel()
+            _, pending = await asyncio.wait(pending, timeout=1.0)
         for task in self._tasks:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
