@@ -130,7 +130,7 @@ class Identity(msgspec.Struct, frozen=True):
 
 
 class RotatedSecretKey(msgspec.Struct, frozen=True):
-    """Answer of `POST /secret-key/rotate`. `source`: `file`, or `setting` (then the keys behind the first can be removed there)."""
+    """Answer of `POST /secret-key/rotate`. `source`: `file`, or `setting`: there the keys behind the first can go."""
 
     source: str
     resealed: int

@@ -81,7 +81,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     single_session_mode: bool = False
     """Only the session `default`: it is created on first use, and no other can be."""
     session_timeout_s: NonNegative = 86400
-    """Inactivity after which an unpaired or on-demand session is unloaded (never deleted); the next request loads it. 0: never."""
+    """Inactivity after which an unpaired or on-demand session is unloaded, never deleted; the next request loads it. 0: never."""
     qr_code_timeout_s: Annotated[float, msgspec.Meta(ge=20, le=160)] = 160
     """How long pairing is offered before the session rests as `pairing_expired`. WhatsApp ends it after 160 s anyway."""
     device_name: Annotated[str, msgspec.Meta(min_length=1, max_length=50)] = "Zapvisor"

@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from aiohttp.typedefs import Handler, Middleware
 
     from ecosystem.contract.access import Rates
-
     from orchestrator.access.browser import BrowserSessions
     from orchestrator.access.keyring import Keyring
     from orchestrator.access.limits import Limiter

@@ -84,9 +84,7 @@ class HealthRoutes:
 def active_sessions(fleet: Fleet) -> int:
     """How many sessions have a worker that gives signs of life."""
     return sum(
-        1
-        for session_id in fleet.rows
-        if fleet.assess(session_id, fleet.look.beat(session_id)).health in BEATING
+        1 for session_id in fleet.rows if fleet.assess(session_id, fleet.look.beat(session_id)).health in BEATING
     )
 
 

@@ -65,7 +65,7 @@ def check(command: Addressed) -> tuple[Jid, Context]:
 
 
 def _addressed(command: Addressed) -> Jid:
-    if isinstance(command.phone, str) and command.phone.strip() == STATUS:
+    if command.phone.strip() == STATUS:
         if not isinstance(command, _STATUSES):
             raise InvalidRequest("only texts, links, images, videos and sounds can be a status", field="phone")
         if command.reply_message_id:

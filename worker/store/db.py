@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import contextvars
 import errno
+import functools
 import shutil
 import sqlite3
 import threading
@@ -151,10 +152,11 @@ def migrate(db: sqlite3.Connection) -> None:
         db.executescript(f"BEGIN IMMEDIATE;\n{script}\nPRAGMA user_version = {number};\nCOMMIT;")
 
 
-def migrations() -> list[str]:
-    """The migration scripts, in order; their numbers are their positions."""
+@functools.cache
+def migrations() -> tuple[str, ...]:
+    """The migration scripts, in order; their numbers are their positions. Read once, in the parent of all workers."""
     # By path: importlib.resources would bring zip files into every worker's own memory.
-    return [path.read_text(encoding="utf-8") for path in sorted(_MIGRATIONS.glob("*.sql"))]
+    return tuple(path.read_text(encoding="utf-8") for path in sorted(_MIGRATIONS.glob("*.sql")))
 
 
 def prepare_engine_file(folder: Path) -> Path:

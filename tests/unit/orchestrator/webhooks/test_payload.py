@@ -30,7 +30,18 @@ def test_our_own_body() -> None:
         data=sent.data,
         metadata={"customer": 7},
     )
-    members = ["id", "event", "session_id", "device_jid", "seq", "timestamp", "data", "metadata", "source", "request_id"]
+    members = [
+        "id",
+        "event",
+        "session_id",
+        "device_jid",
+        "seq",
+        "timestamp",
+        "data",
+        "metadata",
+        "source",
+        "request_id",
+    ]
     assert list(msgspec.json.decode(made().body)) == members
 
 
