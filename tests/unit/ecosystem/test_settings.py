@@ -96,7 +96,7 @@ def test_every_field_has_its_own_name_in_the_environment_and_in_toml(name: str, 
         "redis_url": "redis://h:1/0", "session_storage_path": "/srv/x", "log_dir": "/srv/x", "base_port": 5001,
         "port": 2999, "qr_code_timeout_s": 21, "heartbeat_ttl_s": 10, "heartbeat_interval_s": 1, "redis_prefix": "other",
         "body_limit_bytes": 2048, "log_max_bytes": 20000, "event_stream_max": 2000, "event_stream_keep": 2000,
-        "webhook_backlog_max": 2000, "sign_in_hold_s": 90,
+        "webhook_backlog_max": 2000, "sign_in_hold_s": 90, "connections_max": 99,
     }.get(name)  # fmt: skip
     kind = str(FIELDS[name].type)
     if value is None:

@@ -21,6 +21,7 @@ from ecosystem.contract import envelope, errors, events, happenings, heartbeat, 
 from ecosystem.contract.eventbook import EXAMPLES as EVENT_EXAMPLES
 from tests.unit.ecosystem.contract.access_examples import ACCESS_EXAMPLES, GRANT, RATES
 from tests.unit.ecosystem.contract.diagnosis_examples import DIAGNOSIS_EXAMPLES, LINK, PATH
+from tests.unit.ecosystem.contract.fleet_examples import FLEET_EXAMPLES
 from tests.unit.ecosystem.contract.message_examples import LIMITS, MESSAGE_EXAMPLES
 from tests.unit.ecosystem.contract.operation_examples import operation_examples
 from tests.unit.ecosystem.contract.session_examples import SESSION_EXAMPLES
@@ -216,6 +217,7 @@ EXAMPLES: Final[tuple[msgspec.Struct, ...]] = (
     *operation_examples(_VIEW),
     *WEBHOOK_EXAMPLES,
     *DIAGNOSIS_EXAMPLES,
+    *FLEET_EXAMPLES,
 )
 
 
