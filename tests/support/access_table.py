@@ -77,6 +77,7 @@ CONTROL_API: Final[dict[str, Needs]] = {
     "GET /devices": Needs("anybody", "read"), "POST /devices": every("control"), **_below("/devices/{device_id}", DEVICE_ROUTES),
     "POST /device/login": every("control"), "POST /device/logout": every("control"), "GET /device/list": Needs("anybody", "read"),
     "GET /app/devices": Needs("anybody", "read"), "GET /app/info": Needs("anybody", "read"), "GET /ws": Needs("anybody", "read"),
+    "GET /alerts": narrowed("read"),
     "GET /events": narrowed("read"), "GET /events/schema": ANY, "GET /api/dashboard/events": narrowed("read"),
     "GET /openapi.json": ANY, "GET /docs": ANY, "GET /docs/{tail}": ANY,
 }  # fmt: skip
