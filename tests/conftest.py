@@ -48,6 +48,13 @@ def blocking_calls() -> Iterator[BlockBuster]:
         blockbuster.deactivate()
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests come first, otherwise as they were shuffled: started last, one alone would keep everybody waiting."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 def _must_not_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
     """In CI a skipped test is a failed one: there everything it could need is to be there."""
     if os.environ.get("CI") and report.outcome == "skipped" and not hasattr(report, "wasxfail"):

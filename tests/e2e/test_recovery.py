@@ -60,6 +60,7 @@ def test_losing_a_program_touches_no_worker(paired: Instance, program: str, how:
     assert paired.session("alpha")["status"] == "authenticated"
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_redis_away_for_half_a_minute(paired: Instance) -> None:
     before = pids(paired)
@@ -92,6 +93,7 @@ def test_redis_away_for_half_a_minute(paired: Instance) -> None:
     assert pids(paired) == before
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_postgres_away_for_half_a_minute(paired: Instance) -> None:
     before = pids(paired)

@@ -15,13 +15,13 @@ which calls back at once.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import re
-import sqlite3
 import threading
 import time
 from typing import TYPE_CHECKING, Final
+
+from worker.engine import enginefile
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -136,7 +136,11 @@ class Plaintexts:
         self._since = time.monotonic()
         before = int((time.time() - self._keep_s) * 1000)
         try:
-            with contextlib.closing(sqlite3.connect(self._database, timeout=_FORGET_TIMEOUT_S)) as db, db:
-                db.execute("DELETE FROM whatsmeow_event_buffer WHERE insert_timestamp < ?", (before,))
-        except sqlite3.Error as error:
+            enginefile.first_row(
+                self._database,
+                "DELETE FROM whatsmeow_event_buffer WHERE insert_timestamp < ?",
+                (before,),
+                busy_s=_FORGET_TIMEOUT_S,
+            )
+        except enginefile.EngineFileError as error:
             log.info("plaintexts_not_forgotten", extra={"error": str(error)})

@@ -8,11 +8,9 @@ WhatsApp before anybody sees it, so it is journaled in the library's own thread,
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
 import logging
 import os
-import sqlite3
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +21,7 @@ from google.protobuf.message import DecodeError
 from ecosystem.contract.errors import DomainError, PairingNotReady, SessionNotAuthenticated, WhatsAppTimeout
 from ecosystem.contract.events import MessageReceived
 from ecosystem.contract.happenings import PollVoted
-from worker.engine import golib, notices, translate
+from worker.engine import enginefile, golib, notices, translate
 from worker.engine import protocol as say
 from worker.engine.addresses import Addresses
 from worker.engine.binding import Binding
@@ -57,7 +55,6 @@ TRANSFERS_MAX: Final = 2
 SEND_TIMEOUT_S: Final = 30.0
 """After this a send is answered with whatsapp_timeout; the library may hold on to it up to 75 s and still succeed."""
 SEND_QUEUE_TIMEOUT_S: Final = 45.0
-_BUSY_TIMEOUT_S: Final = 5.0
 _CHROME: Final = 1
 _JOURNALED: Final = frozenset({*translate.JOURNALED, *notices.JOURNALED, notices.HISTORY})
 
@@ -475,9 +472,7 @@ class WhatsAppEngine:
 
 
 def _message_with(database: Path, secret: bytes) -> str | None:
-    with contextlib.closing(sqlite3.connect(database, timeout=_BUSY_TIMEOUT_S)) as db:
-        db.execute("PRAGMA query_only = ON")
-        row = db.execute("SELECT message_id FROM whatsmeow_message_secrets WHERE key = ?", (secret,)).fetchone()
+    row = enginefile.first_row(database, "SELECT message_id FROM whatsmeow_message_secrets WHERE key = ?", (secret,))
     return str(row[0]) if row else None
 
 

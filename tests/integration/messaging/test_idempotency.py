@@ -103,6 +103,22 @@ async def test_killed_after_it_went_out(bench: Paired) -> None:
     assert (await ask(bench, "k6", "precisely once"))["results"] == again["results"]
 
 
+async def test_what_follows_a_proof_survives_the_next_kill(bench: Paired) -> None:
+    """Asking the engine's database for proof must not cost the engine its transactions: the keys of what it sends are in them."""
+    await bench.sandbox.faults.apply(FaultOrder(fault="hold_acks"))
+    asking = asyncio.create_task(ask(bench, "k8", "to be proved"))
+    await bench.until(lambda: texts(bench, "to be proved"))
+    await die(bench, asking)
+    bench.sandbox.faults.heal()
+    await bench.worker.start()
+    await bench.worker.until(lambda beat: beat.state is SessionState.AUTHENTICATED)
+    assert (await ask(bench, "k8", "to be proved"))["code"] == "SUCCESS"
+    assert (await ask(bench, "k9", "after the proof"))["code"] == "SUCCESS"
+    await restart(bench)
+    assert (await ask(bench, "k10", "after the kill"))["code"] == "SUCCESS"
+    await bench.until(lambda: texts(bench, "after the kill"))
+
+
 async def test_killed_before_it_went_out(bench: Paired) -> None:
     """The process dies while it fetches a picture; the repeated request carries it all out, once."""
     asked, ready = asyncio.Event(), False

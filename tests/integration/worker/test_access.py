@@ -77,6 +77,7 @@ async def ask(client: Client, method: str, path: str, key: str | None) -> tuple[
         return answer.status, (await answer.json()).get("code", "")
 
 
+@pytest.mark.slow
 async def test_every_route_with_every_key(client: Client) -> None:
     routes = {f"{method} {path}": "" for method, path, _ in server.ROUTES if path != "/access"}
     routes = {key: WORKER_API.get(key.replace("{message_id}", "x").replace("{chat_jid}", "x"), "") for key in routes}
