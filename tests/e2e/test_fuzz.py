@@ -34,6 +34,7 @@ def aim(paired: Instance) -> Aim:
     return Aim(paired)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_our_own_description_holds(paired: Instance, aim: Aim) -> None:
     fuzz = Fuzz(paired, own_schema(paired), aim=aim, gowa=False)
@@ -44,6 +45,7 @@ def test_our_own_description_holds(paired: Instance, aim: Aim) -> None:
     paired.wait_status("alpha", "authenticated")
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_gowas_description_holds(paired: Instance, aim: Aim) -> None:
     fuzz = Fuzz(paired, gowa_schema(), aim=aim, gowa=True)
