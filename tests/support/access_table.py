@@ -42,6 +42,7 @@ SESSION_ROUTES: Final = {
     "POST /reload": own("control"), "POST /flush": own("control"), "POST /reset": own("control"), "POST /signal": ADMIN,
     "GET /series": own("read"), "GET /proxy": own("settings"), "PUT /proxy": own("settings"),
     "DELETE /proxy": own("settings"), "POST /proxy/test": own("settings"),
+    "GET /policy": own("read"), "PUT /policy": own("settings"),
     "GET /history": own("read"), "GET /keys": ADMIN, "POST /keys": ADMIN,
     "GET /webhook": own("read"), "PUT /webhook": own("settings"), "DELETE /webhook": own("settings"),
 }  # fmt: skip
