@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from cli.context import Call, SessionParam, noun, read_text, verb
+from cli.context import Call, SessionParam, noun, read_secret, verb
 from cli.texts import tr
 
 if TYPE_CHECKING:
@@ -289,7 +288,7 @@ def _body(given: dict[str, Any]) -> dict[str, Any]:
         kinds = {"status", "groups", "channels"}
         found["ignore"] = dict.fromkeys(sorted(words & kinds), True) | {"jids": sorted(words - kinds)}
     if given["secret_from"]:
-        found["secret"] = _file(given["secret_from"], "--secret-from")
+        found["secret"] = read_secret(given["secret_from"], "--secret-from")
     return found
 
 
@@ -301,24 +300,8 @@ def _headers(pairs: Sequence[str]) -> dict[str, str]:
         name, equals, value = pair.partition("=")
         if not equals or not name:
             raise InvalidRequest(tr("--header must be NAME=VALUE"), field="header")
-        found[name] = _file(value[1:], "--header") if value.startswith("@") else value
+        found[name] = read_secret(value[1:], "--header") if value.startswith("@") else value
     return found
-
-
-def _file(path: str, option: str) -> str:
-    """What a file holds, without the line's end: a secret in an argument could be read by others. Raises InvalidRequest."""
-    from ecosystem.contract.errors import InvalidRequest
-
-    if path == "-":
-        return read_text("-", field=option)
-    try:
-        return Path(path).read_text(encoding="utf-8").rstrip("\r\n")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not UTF-8"
-        raise InvalidRequest(
-            tr("{option}: {path} cannot be read: {reason}", option=option, path=path, reason=reason),
-            field=option.strip("-"),
-        ) from None
 
 
 def _patch(call: Call, webhook: str, body: dict[str, Any], done: str) -> None:

@@ -212,13 +212,14 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     sandbox_port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 0
     """Port of the sandbox's front door; 0: the first free one from 4400 on, kept for the home's life."""
 
-    # --- read for later parts of the product
+    # --- pages
     dashboard_enabled: bool = True
     """Serve the dashboard."""
     dashboard_port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 0
     """0: beside the gateway on its port."""
     dashboard_basic_auth: str | None = None
     """`user:password`."""
+    # --- webhooks and feeds
     webhook_timeout_s: Positive | None = None
     """How long a webhook may take to answer. Unset: 10 s, in production 15 s."""
     webhook_retry_count: Annotated[int, msgspec.Meta(ge=0, le=1000)] | None = None
@@ -239,6 +240,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """Events kept in Redis, about, once everybody who reads them has."""
     zapvisor_secret_key: str | None = None
     """Encrypts secrets in the database; several with commas: the first encrypts. Unset: made at first use into `secret.key`."""
+    # --- read for later parts of the product
     ai_selected: Literal["GPT", "GEMINI"] | None = None
     """Which model answers where a session has that switched on."""
     openai_key: str | None = None
