@@ -19,10 +19,11 @@ from ecosystem.definition import logs_folder, session_log
 from ecosystem.services.postgres import effective_database_url
 from ecosystem.services.redis import effective_redis_url
 from ecosystem.serving import Bounds, Runner
+from ecosystem.supervisord import listener
 from ecosystem.supervisord.client import DEFAULT_TIMEOUT_S, SupervisordClient
 from orchestrator.access.browser import BrowserSessions
 from orchestrator.access.cors import Cors
-from orchestrator.access.guard import Guard
+from orchestrator.access.guard import GUARD, Guard
 from orchestrator.access.keyring import Keyring
 from orchestrator.access.limits import Limiter
 from orchestrator.access.remote import Whereabouts, parse_networks, parse_origins
@@ -195,6 +196,7 @@ class Orchestrator:
         app.middlewares.append(query_credentials())
         cors = Cors(parse_origins(self.settings.cors_origins, field="CORS_ORIGINS"))
         app.middlewares.extend((cors.middleware(), self.guard.middleware()))
+        app[GUARD] = self.guard
         app.on_response_prepare.extend((_name_server, self.guard.on_prepare, cors.on_prepare))
         if self.guard.browser is not None:
             SignInRoutes(
@@ -231,7 +233,7 @@ class Orchestrator:
         )
         try:
             await runner.setup()
-            await web.TCPSite(runner, self.settings.listen_host, self.settings.port, reuse_address=True).start()
+            await _site(runner, self.settings).start()
             _LOG.info("listening", extra={"host": self.settings.listen_host, "port": self.settings.port})
             await self._run(stop, runner)
         finally:
@@ -293,6 +295,14 @@ class Orchestrator:
         await self.trail.close()
         await self.database.close()
         await self.leadership.close()
+
+
+def _site(runner: Runner, settings: Settings) -> web.BaseSite:
+    """Where to listen: the socket supervisord keeps, in whose queue clients wait while there is no orchestrator, else our own."""
+    kept = listener.inherited(settings.port)
+    if kept is not None:
+        return web.SockSite(runner, kept, backlog=listener.QUEUE)
+    return web.TCPSite(runner, settings.listen_host, settings.port, reuse_address=True)
 
 
 def make_guard(settings: Settings, keyring: Keyring, limiter: Limiter, trail: Trail, *, admin_key: str) -> Guard:

@@ -143,11 +143,8 @@ class Guard:
 
     async def identify(self, request: web.Request) -> Caller:
         """Whose request it is. Raises ApiKeyMissing and what `Keyring.identify` and `BrowserSessions.caller` raise."""
-        is_socket = request.headers.get("Upgrade", "").lower() == "websocket"
-        given = presented(request)
-        if given is None and is_socket and request.query.get("token"):
-            # A browser's WebSocket can send no header.
-            given = Presented((request.query["token"],), "query")
+        is_socket = _upgrades(request)
+        given = _given(request)
         cookie = request.cookies.get(COOKIE) if self.browser is not None else None
         if given is not None:
             caller = await self.keyring.identify(given)
@@ -160,6 +157,18 @@ class Guard:
             if caller.way == "cookie" and cookie is not None and self.browser is not None and not is_socket:
                 self.browser.check_csrf(cookie, request.headers.get(CSRF_HEADER))
         return caller
+
+    def standing(self, request: web.Request) -> Caller:
+        """Who asked once, as it would be decided now, on the memory of keys alone.
+
+        Raises ApiKeyMissing, ApiKeyUnknown, ApiKeyRevoked, ApiKeyExpired, SignInExpired.
+        """
+        given = _given(request)
+        if given is not None:
+            return self.keyring.standing(given)
+        if self.browser is None:
+            raise ApiKeyMissing
+        return self.browser.caller(request.cookies.get(COOKIE, ""))
 
     def _check(self, request: web.Request, caller: Caller, rule: Rule) -> None:
         if rule.reach is Reach.ANYBODY:
@@ -272,6 +281,21 @@ class Guard:
             and "X-API-Key" not in request.headers
             and "text/html" in request.headers.get("Accept", "")
         )
+
+
+GUARD: Final = web.AppKey("guard", Guard)
+
+
+def _upgrades(request: web.Request) -> bool:
+    return request.headers.get("Upgrade", "").lower() == "websocket"
+
+
+def _given(request: web.Request) -> Presented | None:
+    """The key of a request; a browser's WebSocket can send no header, and names it in the query."""
+    given = presented(request)
+    if given is None and _upgrades(request) and request.query.get("token"):
+        return Presented((request.query["token"],), "query")
+    return given
 
 
 def route_pattern(request: web.Request) -> str | None:

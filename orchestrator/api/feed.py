@@ -14,6 +14,7 @@ from ecosystem.contract.ids import parse_session_id
 from ecosystem.contract.webhook import WebhookPayload
 from ecosystem.web import json_response, read_query
 from orchestrator.access.guard import caller_of
+from orchestrator.access.staying import NoLongerAdmitted, close, farewell, while_admitted
 from orchestrator.api.queries import NoQuery
 from orchestrator.webhooks.feed import Gap, Shown, Wanted
 from orchestrator.webhooks.matching import check_events
@@ -67,17 +68,24 @@ class FeedRoutes:
         self._source.end()
 
     async def stream(self, request: web.Request) -> web.StreamResponse:
-        """Server-sent events: `id` is the place, `event` the event's name, `data` what a webhook receives."""
+        """Server-sent events: `id` is the place, `event` the event's name, `data` what a webhook receives.
+
+        Once the key is good no longer, `event: end` says why, and is the last.
+        """
         items = await self._open(request)
         response = web.StreamResponse(
             headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         )
         await response.prepare(request)
         async with contextlib.aclosing(items):
-            with contextlib.suppress(ConnectionError):
-                await response.write(f"retry: {RETRY_MS}\n\n".encode())
-                async for item in items:
-                    await response.write(_sse(item))
+            try:
+                with contextlib.suppress(ConnectionError):
+                    async with while_admitted(request):
+                        await response.write(f"retry: {RETRY_MS}\n\n".encode())
+                        async for item in items:
+                            await response.write(_sse(item))
+            except NoLongerAdmitted as end:
+                await farewell(response, b"event: end\ndata: " + msgspec.json.encode(end.told) + b"\n\n")
         return response
 
     async def socket(self, request: web.Request) -> web.StreamResponse:
@@ -89,10 +97,13 @@ class FeedRoutes:
         try:
             async with contextlib.aclosing(items):
                 with contextlib.suppress(ConnectionError):
-                    async for item in items:
-                        if listening.done():
-                            break
-                        await socket.send_str(msgspec.json.encode(_message(item)).decode())
+                    async with while_admitted(request):
+                        async for item in items:
+                            if listening.done():
+                                break
+                            await socket.send_str(msgspec.json.encode(_message(item)).decode())
+        except NoLongerAdmitted as end:
+            await close(socket, end)
         finally:
             await socket.close()
             listening.cancel()

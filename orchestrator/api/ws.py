@@ -18,6 +18,7 @@ from ecosystem.contract.errors import DomainError, SessionForbidden, SessionNotF
 from ecosystem.contract.session import Reason
 from ecosystem.web import invalid
 from orchestrator.access.guard import caller_of
+from orchestrator.access.staying import NoLongerAdmitted, close, while_admitted
 from orchestrator.api.devices import device_names
 from orchestrator.sessions.names import FIELD, agree, names_outside_body
 from orchestrator.webhooks.feed import Shown, Wanted
@@ -116,15 +117,20 @@ class SocketRoutes:
         async with contextlib.aclosing(items):
             await client.prepare(request)
             self._open.add(client)
-            await self._serve(client, items, only)
+            await self._serve(request, client, items, only)
         return client
 
-    async def _serve(self, client: web.WebSocketResponse, items: AsyncGenerator[Item, None], only: str | None) -> None:
-        """Until the client goes or the feed ends."""
+    async def _serve(
+        self, request: web.Request, client: web.WebSocketResponse, items: AsyncGenerator[Item, None], only: str | None
+    ) -> None:
+        """Until the client goes, the feed ends, or the key is good no longer."""
         telling = asyncio.create_task(self._tell(client, items, only), name="device events")
         answering = asyncio.create_task(self._answer(client, only), name="device requests")
         try:
-            await asyncio.wait({telling, answering}, return_when=asyncio.FIRST_COMPLETED)
+            async with while_admitted(request):
+                await asyncio.wait({telling, answering}, return_when=asyncio.FIRST_COMPLETED)
+        except NoLongerAdmitted as end:
+            await close(client, end)
         finally:
             for side in (telling, answering):
                 side.cancel()

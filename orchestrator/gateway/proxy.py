@@ -14,6 +14,7 @@ from yarl import URL
 
 from ecosystem.contract.errors import DomainError, InvalidRequest, RouteNotFound, WorkerLost, WorkerTimeout
 from orchestrator.access.guard import check_entered
+from orchestrator.access.staying import NoLongerAdmitted, close, while_admitted
 from orchestrator.gateway.naming import Body, Stream
 from orchestrator.gateway.target import answer_headers, request_headers
 
@@ -163,7 +164,11 @@ class Proxy:
                 timeout=WS_CLOSE_TIMEOUT_S,
             )
             await client.prepare(request)
-            await _join(client, upstream)
+            try:
+                async with while_admitted(request):
+                    await _join(client, upstream)
+            except NoLongerAdmitted as end:
+                await close(client, end)
             return client
         finally:
             await upstream.close(code=_GOING_AWAY)

@@ -90,6 +90,11 @@ class FeedSource:
         self._closed.set()
         await self._redis.aclose()
 
+    @property
+    def open_count(self) -> int:
+        """How many feeds are read now."""
+        return self._feeds
+
     def end(self) -> None:
         """Has every feed end by itself, at once."""
         self._closed.set()
