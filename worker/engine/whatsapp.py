@@ -137,9 +137,14 @@ class WhatsAppEngine:
             log.exception("engine_failed")
             error = repr(failure)
         self._ready = False
+        ended = say.EngineEnded(error=error or None, connected_once=self._was_online)
+        self._from_thread(lambda: self._on_over(ended))
+
+    def _on_over(self, ended: say.EngineEnded) -> None:
+        """In the loop, both at once: who hears of the end may hang up right then, and must find that it is over."""
+        self._over.set()
         if not self._hung_up:
-            self._post(say.EngineEnded(error=error or None, connected_once=self._was_online))
-        self._from_thread(self._over.set)
+            self._tell(ended)
 
     def _from_thread(self, function: Callable[[], object]) -> None:
         try:

@@ -213,6 +213,21 @@ async def test_the_end_of_the_library_is_told(rig: Rig) -> None:
     assert await rig.next() == say.EngineEnded(error="connection refused", connected_once=False)
 
 
+async def test_who_hears_of_the_end_may_hang_up_at_that_very_moment(rig: Rig) -> None:
+    """Else the connection would seem to be held by the engine, and the worker would end for it."""
+    found: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+
+    def hear(_: say.EngineEvent) -> None:
+        try:
+            rig.engine.hang_up(0).send(None)
+        except StopIteration as done:  # a coroutine that had nothing to wait for
+            found.set_result(done.value)
+
+    rig.engine._tell = hear
+    rig.library.over.set()
+    assert await asyncio.wait_for(found, 10)
+
+
 async def test_a_stop_that_hangs_is_given_up(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     await online(rig)
     hanging = threading.Event()
