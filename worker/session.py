@@ -27,6 +27,7 @@ from worker.chart import Chart, bare, now_utc
 from worker.ending import WorkerEnd
 from worker.ends import ENDS, end_of, why_not, why_unreachable
 from worker.engine import protocol as say
+from worker.followed import Followed
 from worker.history import HistoryKeeper
 from worker.link import Link
 from worker.mail import Mail
@@ -110,6 +111,7 @@ class Session(Chart):
             proved=self._on_proved,
             changed=self._tell_changed,
         )
+        self.followed = Followed(engine)
         self._history = HistoryKeeper(store, recorded=self._note_recorded, end=end)
         self.mail = Mail(store, engine, tally=self.tally, me=self.me, recorded=self._note_recorded)
         self._handlers: dict[type[Any], Callable[[Any], Awaitable[None]]] = {
@@ -306,6 +308,7 @@ class Session(Chart):
         self._timers.set("identity", IDENTITY_AGAIN_S)
         await self._store.put_meta(_FAILURES, "0")
         await self._rests.forget()
+        self._aside(self.followed.again())
 
     async def _on_offline(self, _: say.Offline) -> None:
         if self.reason is Reason.PAIRED:

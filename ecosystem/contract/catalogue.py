@@ -130,6 +130,13 @@ USER: Final = (
     Operation("GET", "/user/avatar", "Where somebody's picture is", shapes.OfAvatar, results=shapes.Avatar),
     Operation("POST", "/user/avatar", "Set this account's picture", file="avatar"),
     Operation("POST", "/user/pushname", "Set the name others see", body=people.SetPushName),
+    Operation(
+        "POST",
+        "/user/presence",
+        "Be told when somebody comes online",
+        body=people.FollowPresence,
+        results=shapes.Following,
+    ),
     Operation("GET", "/user/my/privacy", "Who sees what of this account", results=shapes.Privacy),
     Operation("GET", "/user/my/groups", "The groups this account is in", results=shapes.Listing),
     Operation("GET", "/user/my/newsletters", "The channels this account follows", results=shapes.Listing),

@@ -197,6 +197,10 @@ class OnWhatsApp(TypedDict):
     is_on_whatsapp: bool
 
 
+class Following(TypedDict):
+    following: int
+
+
 class Contact(TypedDict):
     jid: str
     name: str

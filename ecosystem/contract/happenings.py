@@ -82,7 +82,7 @@ class CallChanged(msgspec.Struct, frozen=True):
 
 
 class PresenceChanged(msgspec.Struct, frozen=True):
-    """`presence`: somebody came online or went. `last_seen` only where they show it."""
+    """`presence`: somebody followed by `POST /user/presence` came online or went. `last_seen` only where they show it."""
 
     contact: Person
     online: bool

@@ -11,6 +11,12 @@ class SetPushName(msgspec.Struct, frozen=True):
     push_name: str
 
 
+class FollowPresence(msgspec.Struct, frozen=True):
+    """Body of `POST /user/presence`: whose coming online and going the events `presence` tell."""
+
+    phone: str
+
+
 class UnfollowNewsletter(msgspec.Struct, frozen=True):
     """Body of `POST /newsletter/unfollow`."""
 

@@ -103,7 +103,7 @@ WORKER_API: Final[dict[str, str]] = {
             "POST /send/presence", "POST /send/chat-presence", "POST /message/x/revoke", "POST /message/x/delete",
             "POST /message/x/reaction", "POST /message/x/update", "POST /message/x/read", "POST /message/x/star",
             "POST /message/x/unstar", "POST /message/x/forward", "POST /chat/x/pin", "POST /chat/x/disappearing",
-            "POST /chat/x/archive", "POST /call/reject",
+            "POST /chat/x/archive", "POST /call/reject", "POST /user/presence",
         ),
         "send",
     ),

@@ -8,7 +8,7 @@ import msgspec
 
 from ecosystem.contract.errors import InvalidRequest, NotSupportedByEngine, UserNotFound
 from ecosystem.contract.ids import Jid, jid_server, jid_user, parse_recipient
-from ecosystem.contract.people import SetPushName
+from ecosystem.contract.people import FollowPresence, SetPushName
 from ecosystem.web import read_body, read_query
 from worker.api.addresses import both_of, parse_person
 from worker.api.edge import SESSION, STORE, Routes, success
@@ -106,6 +106,15 @@ async def set_push_name(request: web.Request) -> web.Response:
     return success("Success change push name")
 
 
+async def follow_presence(request: web.Request) -> web.Response:
+    """`POST /user/presence`: events `presence` of somebody from now on, as far as they let this account see it."""
+    person = parse_person((await read_body(request, FollowPresence)).phone)
+    session = request.app[SESSION]
+    session.must_be_authenticated()
+    await session.followed.add(person)
+    return success("Success follow presence", {"following": len(session.followed)})
+
+
 async def privacy(request: web.Request) -> web.Response:
     """`GET /user/my/privacy`: who may see what."""
     return success("Success get privacy", await request.app[SESSION].do(people.privacy))
@@ -198,6 +207,7 @@ ROUTES: Final[Routes] = (
     ("GET", "/user/avatar", avatar),
     ("POST", "/user/avatar", set_avatar),
     ("POST", "/user/pushname", set_push_name),
+    ("POST", "/user/presence", follow_presence),
     ("GET", "/user/my/privacy", privacy),
     ("GET", "/user/my/groups", my_groups),
     ("GET", "/user/my/newsletters", my_newsletters),

@@ -14,6 +14,7 @@ from ecosystem.contract import eventbook
 from ecosystem.contract.events import EVENT_TYPES
 from ecosystem.sandbox.codec.node import Node, node
 from ecosystem.sandbox.crypto.ratchet import Chain
+from ecosystem.sandbox.faults import FaultOrder
 from ecosystem.sandbox.phone import acts, polls
 from orchestrator.webhooks.payload import payload_of
 from tests.support.paired import ADA, BEA, CARL, DORA, jid
@@ -91,6 +92,30 @@ async def test_typing_and_recording(ada: Paired) -> None:
     assert (told["chat"], told["state"], told["sender"]["jid"]) == (str(group.jid), "typing", jid(BEA))
     acts.type_in(ada.phone(BEA), str(group.jid), typing=False)
     await ada.event("chat_presence", lambda data: data["is_group"] and data["state"] == "paused")
+
+
+async def test_who_is_followed_is_told_of_also_on_the_next_connection(ada: Paired) -> None:
+    carl = ada.phone(CARL)
+    said = carl.say(ADA, "who has written is known by both addresses")
+    await ada.event("message", lambda data: data["message_id"] == said)
+    long_ago = 1_700_000_000
+    ada.sandbox.world.change_account(CARL, lambda account: replace(account, last_seen=long_ago))
+    assert (await ada.ok("/user/presence", {"phone": CARL}))["following"] == 1
+    acts.show(carl, online=True)
+    told = await ada.event("presence", lambda data: data["online"])
+    assert (told["contact"]["jid"], told["contact"]["lid"]) == (jid(CARL), ada.lid(CARL))
+
+    ada.sandbox.hub.subscribers.clear()  # as WhatsApp forgets with the connection
+    await ada.sandbox.faults.apply(FaultOrder("drop", number=ADA))
+    await ada.until(lambda: ada.sandbox.hub.subscribers.get(CARL))
+    acts.show(carl, online=False)
+    await ada.event("presence", lambda data: not data["online"] and data["last_seen"] > "2024")
+
+
+@pytest.mark.parametrize("phone", ["", "abc", "120363000000000000@g.us"])
+async def test_nobody_can_follow_what_is_no_person(ada: Paired, phone: str) -> None:
+    answer = await ada.post("/user/presence", {"phone": phone})
+    assert (answer["status"], answer["results"]["field"]) == (400, "phone")
 
 
 async def test_a_name_somebody_chose_anew(ada: Paired) -> None:

@@ -21,6 +21,7 @@ from ecosystem.contract.routescopes import CONTROL, READ, SEND, SETTINGS, worker
         ("GET", "/app/login", Scope.CONTROL),
         ("POST", "/app/logout", Scope.CONTROL),
         ("POST", "/user/pushname", Scope.SETTINGS),
+        ("POST", "/user/presence", Scope.SEND),
         ("POST", "/chats", None),
         ("DELETE", "/chats", None),
         ("GET", "/send/message", None),
