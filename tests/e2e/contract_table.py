@@ -190,12 +190,12 @@ SEND: Final = (
 )
 MESSAGE: Final = (
     message("revoke", "{NEW}", PERSON),
-    Op("POST", "/message/{NEW}/delete", body=PERSON, answers=UNABLE),
+    message("delete", "{NEW}", PERSON),
     message("reaction", "{GOT}", {"phone": "{PHONE}", "emoji": "👍"}),
     message("update", "{NEW}", {"phone": "{PHONE}", "message": "better"}, ("phone", "message")),
     message("read", "{GOT}", PERSON),
-    Op("POST", "/message/{GOT}/star", body=PERSON, answers=UNABLE),
-    Op("POST", "/message/{GOT}/unstar", body=PERSON, answers=UNABLE),
+    Op("POST", "/message/{GOT}/star", body=PERSON, must=("phone",)),
+    Op("POST", "/message/{GOT}/unstar", body=PERSON, must=("phone",)),
     message("forward", "{GOT}", {"phone": "{BETA}"}, ("phone",)),
     Op(
         "GET",
@@ -240,7 +240,6 @@ CHAT: Final = (
         body={"pinned": True},
         must=("pinned",),
         results=("status", "message", "chat_jid", "pinned"),
-        answers=UNABLE,
     ),
     Op(
         "POST",
@@ -255,7 +254,6 @@ CHAT: Final = (
         body={"archived": False},
         must=("archived",),
         results=("status", "message", "chat_jid", "archived"),
-        answers=UNABLE,
     ),
 )
 GROUPS: Final = (

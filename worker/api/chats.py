@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import datetime as dt
+import time
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
 
 from ecosystem.contract.chats import ArchiveChat, PinChat, SetDisappearing
-from ecosystem.contract.errors import ChatNotFound, InvalidJid, InvalidRequest, NotSupportedByEngine
+from ecosystem.contract.errors import ChatNotFound, InvalidJid, InvalidRequest
 from ecosystem.contract.ids import Jid, jid_server, parse_recipient
 from ecosystem.web import read_body, read_query
 from worker.api.edge import SESSION, STORE, Routes, success
 from worker.engine.operations import chats as operations
+from worker.engine.operations import settings
 from worker.store.chats import Chat, ChatQuery
 from worker.store.messages import Emoji, MessageQuery, StoredMessage
 
@@ -107,17 +109,26 @@ async def list_messages(request: web.Request) -> web.Response:
 
 
 async def pin(request: web.Request) -> web.Response:
-    """`POST /chat/{jid}/pin`: the engine cannot write this setting; see worker.engine.operations.chats."""
-    _chat_jid(request)
-    await read_body(request, PinChat)
-    raise NotSupportedByEngine("the WhatsApp engine cannot pin chats; use the phone")
+    """`POST /chat/{jid}/pin`: to the top of the list on every device of this account, or back."""
+    jid = _chat_jid(request)
+    pinned = (await read_body(request, PinChat)).pinned
+    chat = await request.app[STORE].get_chat(jid)
+    await request.app[SESSION].do(settings.pin, chat.jid if chat else jid, pinned)
+    message = f"Chat {'pinned' if pinned else 'unpinned'} successfully"
+    return success(message, {"status": "success", "message": message, "chat_jid": jid, "pinned": pinned})
 
 
 async def archive(request: web.Request) -> web.Response:
-    """`POST /chat/{jid}/archive`: the engine cannot write this setting; see worker.engine.operations.chats."""
-    _chat_jid(request)
-    await read_body(request, ArchiveChat)
-    raise NotSupportedByEngine("the WhatsApp engine cannot archive chats; use the phone")
+    """`POST /chat/{jid}/archive`: out of the list on every device of this account, or back."""
+    jid = _chat_jid(request)
+    archived = (await read_body(request, ArchiveChat)).archived
+    store = request.app[STORE]
+    chat = await store.get_chat(jid)
+    last_at_s = chat.last_message_ms // 1000 if chat and chat.last_message_ms else int(time.time())
+    await request.app[SESSION].do(settings.archive, chat.jid if chat else jid, archived, last_at_s)
+    await store.set_archived(chat.jid if chat else jid, archived)
+    message = f"Chat {'archived' if archived else 'unarchived'} successfully"
+    return success(message, {"status": "success", "message": message, "chat_jid": jid, "archived": archived})
 
 
 async def set_disappearing(request: web.Request) -> web.Response:

@@ -16,7 +16,6 @@ from ecosystem.contract.errors import (
     MediaTooLarge,
     MessageNotFound,
     MessageNotYours,
-    NotSupportedByEngine,
 )
 from ecosystem.contract.ids import Jid, jid_server, parse_recipient
 from ecosystem.contract.messages import ForwardMessage, OnMessage, React, UpdateMessage
@@ -26,6 +25,7 @@ from worker.api.edge import SESSION, STORE, Routes, success
 from worker.api.forms import read_form
 from worker.api.outbound import carry_out, check_duration, parse_target
 from worker.api.sendmedia import LIMITS
+from worker.engine.operations import settings
 from worker.engine.operations.media import MediaKind, download, upload
 from worker.engine.operations.presence import mark_read
 from worker.engine.outgoing import Again, Body, Context, Edit, Reaction, Revoke, Text
@@ -72,21 +72,24 @@ async def revoke(request: web.Request) -> web.Response:
 
 
 async def delete(request: web.Request) -> web.Response:
-    """`POST /message/{id}/delete`: for this account only. It takes an app-state patch, which the engine cannot send."""
+    """`POST /message/{id}/delete`: from this account's devices; everybody else keeps it."""
     command, _ = await read_form(request, OnMessage)
-    await _find(request, command.phone)
-    raise NotSupportedByEngine(
-        "the WhatsApp engine cannot delete a message for this account only", hint="revoke it instead"
-    )
+    message = await _find(request, command.phone)
+    await request.app[SESSION].do(settings.delete, _mark(message))
+    await request.app[STORE].forget_message(message.chat, message.id)
+    return success("Message deleted successfully", {"message_id": message.id, "status": "Message deleted successfully"})
 
 
 async def star(request: web.Request) -> web.Response:
-    """`POST /message/{id}/star` and `/unstar`: app-state patches, which the engine cannot send."""
+    """`POST /message/{id}/star` and `/unstar`: a star on every device of this account, or none."""
     command, _ = await read_form(request, OnMessage)
     if not command.phone:
         raise InvalidRequest("phone is required", field="phone")
-    await _find(request, command.phone)
-    raise NotSupportedByEngine("the WhatsApp engine cannot star messages")
+    message = await _find(request, command.phone)
+    starred = request.path.endswith("/star")
+    await request.app[SESSION].do(settings.star, _mark(message), starred)
+    status = f"{'Starred' if starred else 'Unstarred'} message successfully"
+    return success(status)
 
 
 async def react(request: web.Request) -> web.Response:
@@ -245,6 +248,12 @@ async def _reuploaded(request: web.Request, message: StoredMessage) -> Uploaded:
 def _author(message: StoredMessage) -> str | None:
     """Whose message it is, for a key; None: ours."""
     return None if message.from_me else message.sender or message.sender_lid or message.chat
+
+
+def _mark(message: StoredMessage) -> settings.Mark:
+    """The message as settings name it."""
+    author = message.sender or message.sender_lid if _in_group(message) and not message.from_me else None
+    return settings.Mark(message.chat, message.id, message.from_me, message.timestamp_ms // 1000, author)
 
 
 def _in_group(message: StoredMessage) -> bool:

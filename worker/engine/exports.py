@@ -39,6 +39,7 @@ EXPORTS: Final[dict[str, str]] = {
     "UnfollowNewsletter": "m>s",
     # chats, calls, polls
     "SetDisappearingTimer": "mll>s",
+    "SendAppState": "m>s",
     "RejectCall": "ms>s",
     "DecryptPollVote": "m>b",
     "SubscribePresence": "m>s",

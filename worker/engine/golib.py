@@ -17,6 +17,7 @@ import ctypes
 import hashlib
 import importlib.util
 import logging
+import mmap
 import os
 import platform
 import struct
@@ -24,6 +25,8 @@ import tempfile
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+
+from worker.engine import settingspatch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -72,6 +75,7 @@ class _State:
     after_load: Callable[[], None] | None = None
     started: bool = False
     kept: object = None
+    settings: bool = False
 
 
 def library_path() -> Path:
@@ -120,6 +124,7 @@ def start(environ: Mapping[str, str]) -> ctypes.CDLL:
         _construct({**GO_DEFAULTS, **environ})
     else:
         _State.library = _load(library_path())
+        _State.settings = _patch_loaded(library_path())
         if _State.after_load is not None:
             _State.after_load()
     library = _State.library
@@ -133,6 +138,29 @@ def start(environ: Mapping[str, str]) -> ctypes.CDLL:
 def mode() -> Mode | None:
     """What `prepare` did; None before it."""
     return _State.mode
+
+
+def writes_settings() -> bool:
+    """Whether the library of this process can change settings of the account; see settingspatch."""
+    return _State.settings
+
+
+def _patch_loaded(path: Path) -> bool:
+    """Writes the changes of settingspatch over the loaded library, whose pages are protected; False where that cannot be."""
+    if platform.system() != "Linux" or platform.machine() != "x86_64":
+        return False
+    try:
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            made = settingspatch.changes(data)
+            loads, _ = _segments(data)
+        base = _base(path)
+        with Path("/proc/self/mem").open("r+b", buffering=0) as memory:
+            for offset, code in made:
+                os.pwrite(memory.fileno(), code, base + _address(loads, offset))
+    except (GoLibraryError, OSError) as error:
+        log.warning("golib_without_settings", extra={"reason": str(error)})
+        return False
+    return bool(made)
 
 
 def _load(path: Path) -> ctypes.CDLL:
@@ -150,6 +178,14 @@ def _map(cache: Path) -> None:
     offset, patched = without_go_start(data)
     if not keep_decrypted(patched):
         log.warning("golib_unprotected", extra={"reason": "the place where decrypted messages are kept was not found"})
+    made = settingspatch.changes(patched)
+    for at, code in made:
+        patched[at : at + len(code)] = code
+    if not made:
+        log.warning(
+            "golib_without_settings", extra={"reason": "the place where their collection is chosen was not found"}
+        )
+    _State.settings = bool(made)
     # Named by content, so that a newer library never meets the copy of an older one; "neonize-" first, for whoever looks it
     # up among the mappings.
     target = cache / f"neonize-{hashlib.sha256(patched).hexdigest()[:20]}.so"
@@ -210,7 +246,7 @@ def keep_decrypted(data: bytearray) -> bool:
     return True
 
 
-def _segments(data: bytes) -> tuple[list[tuple[int, int, int]], tuple[int, int]]:
+def _segments(data: bytes | mmap.mmap) -> tuple[list[tuple[int, int, int]], tuple[int, int]]:
     """(address, file offset, size in the file) of what is loaded, and (file offset, size) of the dynamic section."""
     (table,) = struct.unpack_from("<Q", data, 32)
     entry_size, count = struct.unpack_from("<HH", data, 54)
@@ -243,6 +279,13 @@ def _file_offset(loads: list[tuple[int, int, int]], address: int) -> int:
         if start <= address < start + size:
             return offset + address - start
     raise GoLibraryError(f"address {address:#x} is not in the library's file")
+
+
+def _address(loads: list[tuple[int, int, int]], offset: int) -> int:
+    for start, at, size in loads:
+        if at <= offset < at + size:
+            return start + offset - at
+    raise GoLibraryError(f"nothing of the library's file at {offset:#x} is loaded")
 
 
 def _relative_addend(data: bytes, table: int, size: int, place: int) -> int:

@@ -112,6 +112,11 @@ def set_ephemeral(db: sqlite3.Connection, jid: str, seconds: int, at_ms: int) ->
     db.execute("UPDATE chats SET ephemeral_s = ?1, updated_at = ?2 WHERE ?3 IN (jid, lid)", (seconds, at_ms, jid))
 
 
+def set_archived(db: sqlite3.Connection, jid: str, archived: bool, at_ms: int) -> None:
+    """Whether a chat is out of the list; one that is not known yet stays so."""
+    db.execute("UPDATE chats SET archived = ?1, updated_at = ?2 WHERE ?3 IN (jid, lid)", (archived, at_ms, jid))
+
+
 def _unite(db: sqlite3.Connection, jid: str, lid: str) -> None:
     """A chat first seen under its LID becomes the chat of the phone number, now that the number is known."""
     old = db.execute("SELECT * FROM chats WHERE jid = ?", (lid,)).fetchone()

@@ -111,6 +111,12 @@ def amend(db: sqlite3.Connection, change: MessageEdited | MessageRevoked | Messa
         _react(db, change)
 
 
+def forget(db: sqlite3.Connection, chat: str, message_id: str) -> None:
+    """A message that was deleted for this account, with its reactions."""
+    db.execute("DELETE FROM messages WHERE chat = ? AND id = ?", (chat, message_id))
+    db.execute("DELETE FROM reactions WHERE chat = ? AND message_id = ?", (chat, message_id))
+
+
 def _react(db: sqlite3.Connection, change: MessageReaction) -> None:
     """One reaction a person and message; the newest counts, an empty one is none."""
     sender = change.sender.jid or change.sender.lid or ""

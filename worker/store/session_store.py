@@ -298,6 +298,14 @@ class SessionStore:
         with self.database.transaction() as db:
             chats.set_ephemeral(db, jid, seconds, now_ms())
 
+    async def set_archived(self, jid: str, archived: bool) -> None:
+        """Whether a chat is out of the list from now on."""
+        await self.database.run(self._set_archived, jid, archived)
+
+    def _set_archived(self, jid: str, archived: bool) -> None:
+        with self.database.transaction() as db:
+            chats.set_archived(db, jid, archived, now_ms())
+
     async def list_messages(self, chat: str, query: messages.MessageQuery) -> tuple[list[messages.StoredMessage], int]:
         """One page of a chat's messages, newest first, and how many match."""
         return await self.database.run(self._list_messages, chat, query)
@@ -313,6 +321,14 @@ class SessionStore:
     def _get_message(self, chat: str, message_id: str) -> messages.StoredMessage | None:
         with self.database.reading() as db:
             return messages.find(db, chat, message_id)
+
+    async def forget_message(self, chat: str, message_id: str) -> None:
+        """A message that was deleted for this account is not shown any more."""
+        await self.database.run(self._forget_message, chat, message_id)
+
+    def _forget_message(self, chat: str, message_id: str) -> None:
+        with self.database.transaction() as db:
+            messages.forget(db, chat, message_id)
 
     async def find_message(self, message_id: str) -> messages.StoredMessage | None:
         """The newest message with that id, whatever its chat."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from ecosystem.sandbox.chat.connection import Connection
     from ecosystem.sandbox.chat.hub import Hub
     from ecosystem.sandbox.state.world import World
+
+
+COLLECTIONS: Final = frozenset({"critical_block", "critical_unblock_low", "regular_low", "regular_high", "regular"})
+"""The five an account has; anything else is refused."""
 
 
 def series_of(number: str, collection: str) -> str:
@@ -33,6 +37,9 @@ def _collection(connection: Connection, entry: Node) -> Node:
     hub, number = connection.hub, connection.account.number
     name, version = entry.text("name"), entry.number("version")
     series, written = series_of(number, name), entry.child("patch")
+    if name not in COLLECTIONS:
+        refusal = node("error", {"code": "400", "text": "bad-request"})
+        return node("collection", {"name": name, "type": "error"}, refusal)
     if written is None:
         return _answer(hub.world, series, name, version)
     current = hub.world.patches.last(series)

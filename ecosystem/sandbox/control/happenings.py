@@ -11,6 +11,7 @@ from aiohttp import web
 from ecosystem.contract.errors import GroupNotFound, InvalidRequest, NewsletterNotFound
 from ecosystem.contract.ids import parse_phone
 from ecosystem.sandbox.chat import newsletters
+from ecosystem.sandbox.codec import protobuf
 from ecosystem.sandbox.control import requests
 from ecosystem.sandbox.phone import acts, polls
 
@@ -18,11 +19,13 @@ if TYPE_CHECKING:
     from ecosystem.sandbox.codec.node import JID
     from ecosystem.sandbox.phone.phone import Phone
     from ecosystem.sandbox.server import Sandbox
-    from ecosystem.sandbox.state.records import Call, Newsletter
+    from ecosystem.sandbox.state.records import Call, Newsletter, Setting
 
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=requests.MAX_TEXT)]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
 _DAY_S = 86_400
+_WHEN = 1
+"""The field of a SyncActionValue that holds its time."""
 
 
 class PlaceCall(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -108,6 +111,7 @@ class Happenings:
             web.post(phone + "/calls", self.call),
             web.delete(phone + "/calls/{id}", self.hang_up),
             web.post(phone + "/contacts", self.contact),
+            web.get(phone + "/settings", self.settings),
             web.post(phone + "/presence", self.show),
             web.post(phone + "/votes", self.vote),
             web.post(phone + "/history", self.history),
@@ -146,6 +150,11 @@ class Happenings:
         number = parse_phone(order.number, field="number")
         acts.save_contact(self._phone(request), number, order.name)
         return await self._done({"number": number, "name": order.name})
+
+    async def settings(self, request: web.Request) -> web.Response:
+        number = self._phone(request).account.number
+        found = [item for item in self._sandbox.world.settings.values() if item.number == number]
+        return await self._done({"settings": [_setting_view(item) for item in found]})
 
     async def show(self, request: web.Request) -> web.Response:
         order = requests.parse(await request.read(), Show)
@@ -229,6 +238,17 @@ class Happenings:
         if group is None:
             raise GroupNotFound
         return await self._done(requests.group_view(group))
+
+
+def _setting_view(setting: Setting) -> dict[str, Any]:
+    """`on`: what the first field of the action says; null where that is no number."""
+    value = protobuf.decode(setting.value)
+    try:
+        actions = [value.message(number) for number in value.numbers if number != _WHEN]
+        on = bool(actions[0].number(1)) if actions else None
+    except protobuf.ProtobufError:
+        on = None
+    return {"collection": setting.collection, "index": setting.index, "on": on}
 
 
 def _call_view(call: Call) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from ecosystem.sandbox.crypto.ratchet import Bundle, DuplicateError, Encrypted, 
 from ecosystem.sandbox.phone import messages
 from ecosystem.sandbox.phone.cryptobox import CryptoBox, new_phone_keys
 from ecosystem.sandbox.phone.linking import Linker
-from ecosystem.sandbox.state.records import Device, Patch, Receipt, Received, Sent, SignedPrekey
+from ecosystem.sandbox.state.records import Device, Patch, Receipt, Received, Sent, Setting, SignedPrekey
 from ecosystem.sandbox.state.world import unix_now
 
 if TYPE_CHECKING:
@@ -157,6 +157,9 @@ class Phone:
         before = world.collections.get(series) or Collection()
         mutations, after = appstate.read(self._keys.app_state, before, patch)
         world.collections.put(series, after)
+        for mutation in mutations:
+            key = f"{series}/{'/'.join(mutation.index)}"
+            world.settings.put(key, Setting(self._number, collection, mutation.index, mutation.value))
         return mutations
 
     # -- receiving

@@ -166,6 +166,15 @@ class Patch(msgspec.Struct, frozen=True):
     body: bytes
 
 
+class Setting(msgspec.Struct, frozen=True):
+    """What an account's devices last set under one index of app state: `value` is a SyncActionValue."""
+
+    number: str
+    collection: str
+    index: tuple[str, ...]
+    value: bytes
+
+
 class PhoneKeys(msgspec.Struct, frozen=True):
     """What a virtual phone holds besides its account's identity key."""
 

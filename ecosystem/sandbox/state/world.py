@@ -29,6 +29,7 @@ from ecosystem.sandbox.state.records import (
     Receipt,
     Received,
     Sent,
+    Setting,
     StandingFault,
     device_key,
 )
@@ -69,6 +70,7 @@ class World:
         self.own_sender_keys: Table[OwnSenderKey] = Table(store, "own-sender-key", OwnSenderKey)
         self.their_sender_keys: Table[TheirSenderKeys] = Table(store, "their-sender-keys", TheirSenderKeys)
         self.collections: Table[Collection] = Table(store, "collection", Collection)
+        self.settings: Table[Setting] = Table(store, "setting", Setting)
         self.inbox: Series[Received] = Series(store, "inbox", Received, limit=_INBOX_LIMIT)
         self.receipts: Series[Receipt] = Series(store, "receipt", Receipt, limit=_INBOX_LIMIT)
         self.sent: Series[Sent] = Series(store, "sent", Sent, limit=_SENT_LIMIT)

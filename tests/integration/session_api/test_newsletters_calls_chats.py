@@ -143,14 +143,6 @@ async def test_disappearing_messages_reach_the_partner(ada: Paired) -> None:
     assert next(chat for chat in chats if chat["jid"] == jid(BEA))["ephemeral_expiration"] == 86_400
 
 
-async def test_pins_and_archives_are_beyond_the_engine(ada: Paired) -> None:
-    for path, body in (("pin", {"pinned": True}), ("archive", {"archived": False})):
-        answer = await ada.post(f"/chat/{BEA}/{path}", body)
-        assert (answer["status"], answer["code"]) == (501, "not_supported_by_engine")
-        wrong = await ada.post(f"/chat/{BEA}/{path}", {})
-        assert (wrong["status"], wrong["code"]) == (400, "invalid_request")
-
-
 @pytest.mark.parametrize("timer", [5, -1, 86_401, None, "1d"])
 async def test_bad_timers(ada: Paired, timer: object) -> None:
     answer = await ada.post(f"/chat/{BEA}/disappearing", {"timer_seconds": timer})

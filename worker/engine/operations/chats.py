@@ -1,9 +1,4 @@
-"""What this account does to its chats and to calls.
-
-Pinning, archiving, starring and deleting for oneself are app-state patches, which this library cannot send: whatever type a patch
-has, it goes out under an empty collection name (neonize 0.5.2 compares the type by address), and WhatsApp refuses it.
-Source of the rest: whatsmeow `send.go`, `call.go`.
-"""
+"""What this account does to its chats and to calls, as others see it. Source: whatsmeow `send.go`, `call.go`."""
 
 from __future__ import annotations
 
