@@ -28,7 +28,7 @@ from ecosystem import settings as settings_module
 from ecosystem.contract.errors import AlreadyRunning, BackendDown, InternalError, InvalidSettings, StartTimeout
 from ecosystem.services import account as accounts
 from ecosystem.services import external, postgres, redis
-from ecosystem.supervisord import config
+from ecosystem.supervisord import config, listener
 from ecosystem.supervisord.client import ProgramState, SupervisordClient
 from ecosystem.supervisord.members import Members
 
@@ -115,7 +115,8 @@ def start(settings: Settings, *, detach: bool = False) -> subprocess.Popen[bytes
     if not detach:
         command.append("--with-parent")
     launch_log = definition.program_log(settings, "supervisord.out")
-    with launch_log.open("wb") as output:
+    with launch_log.open("wb") as output, listener.handed_on(settings.listen_host, settings.port) as kept:
+        command += [word for number in kept for word in ("--listener-fd", str(number))]
         process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -123,7 +124,7 @@ def start(settings: Settings, *, detach: bool = False) -> subprocess.Popen[bytes
             stderr=output,
             cwd=home.root,
             env=definition.base_environment(settings, os.environ),
-            pass_fds=(lock,),
+            pass_fds=(lock, *kept),
             # Ctrl-C in the terminal is for the command, which then stops everything in order.
             start_new_session=True,
         )
@@ -311,11 +312,7 @@ def _sandbox_port(settings: Settings) -> int:
 
 def _check_port(settings: Settings) -> None:
     if not _is_free(settings.listen_host, settings.port):
-        raise InvalidSettings(
-            f"the gateway's address {settings.listen_host}:{settings.port} is in use or not this machine's",
-            field="PORT",
-            hint="choose another PORT, or stop what uses it",
-        )
+        raise listener.taken(settings.listen_host, settings.port)
 
 
 def _is_free(host: str, port: int) -> bool:

@@ -22,6 +22,7 @@ from ecosystem.contract.errors import DomainError
 from ecosystem.contract.ids import parse_session_id
 from ecosystem.contract.worker import WorkerSpec
 from ecosystem.definition import SessionTemplate
+from ecosystem.supervisord import handover
 from ecosystem.supervisord.faults import BAD_SPEC, BUSY
 from ecosystem.supervisord.link import ZygoteLink
 from ecosystem.supervisord.process import GROUP, SessionConfig, SessionProcess
@@ -218,6 +219,7 @@ def _install(supervisord: Any, interface: SessionInterface) -> None:
 
     events.subscribe(events.SupervisorRunningEvent, on_running)
     events.subscribe(events.Tick60Event, on_minute)
+    handover.watch(supervisord)
     options.cleanup = clean_up
     # The group stands in no file: `supervisorctl update` would take it for deleted and stop every session.
     supervisord.diff_to_active = diff_to_active
