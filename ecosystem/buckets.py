@@ -14,6 +14,17 @@ BUCKETS_MAX: Final = 50_000
 WINDOW_S: Final = 60.0
 """Limits are so many a minute, and a minute's worth may come at once."""
 
+# KEYS[1]: a bucket; ARGV: how many were let through, milliseconds each costs, the window in milliseconds.
+# Its value is the time at which the bucket will be empty, in milliseconds by Redis' own clock. Answers how far off that is.
+SHARE: Final = """
+local time = redis.call('TIME')
+local now = time[1] * 1000 + time[2] / 1000
+local empty = tonumber(redis.call('GET', KEYS[1]) or '0')
+empty = math.min(math.max(empty, now) + ARGV[1] * ARGV[2], now + 2 * ARGV[3])
+redis.call('SET', KEYS[1], string.format('%.3f', empty), 'PX', math.ceil(empty - now) + 1000)
+return tostring(empty - now)
+"""
+
 
 class Limit(msgspec.Struct, frozen=True):
     """So many a minute for one bucket (`key:…`, `session:…`, `sends:…`)."""
@@ -25,6 +36,11 @@ class Limit(msgspec.Struct, frozen=True):
     def cost_s(self) -> float:
         """How long one takes to leave the bucket."""
         return WINDOW_S / self.per_minute
+
+
+def share_arguments(count: int, limit: Limit) -> tuple[str, str, str]:
+    """What the script SHARE is told of `count` that were let through."""
+    return str(count), f"{limit.cost_s * 1000:.6f}", str(int(WINDOW_S * 1000))
 
 
 class Verdict(msgspec.Struct, frozen=True):

@@ -17,6 +17,7 @@ from ecosystem.contract.ids import new_ulid
 from worker import folder
 from worker.api import server
 from worker.api.access import Access
+from worker.api.shares import Shares
 from worker.board import QrBoard
 from worker.ending import WorkerEnd
 from worker.engine import golib
@@ -80,7 +81,8 @@ class Worker:
         self._meter = ApiMeter()
         self._beats = 0
         self._bound: tuple[str, int] = (spec.host, spec.port)
-        self._access = Access.of(spec)
+        self._shares = Shares(spec.redis_prefix)
+        self._access = Access.of(spec, self._shares)
 
     def __repr__(self) -> str:
         return f"<Worker {self._spec.session_id} {self._incarnation}>"
@@ -129,7 +131,7 @@ class Worker:
         self._outbox = Outbox(store, redis, stream=keys.events(spec.redis_prefix), max_length=spec.event_stream_max)
         self._session = self._make_session(store, beats)
         self._pulse = self._make_pulse(beats)
-        await self._run_tasks(listener)
+        await self._run_tasks(listener, beats)
 
     def _make_turns(self, redis: Redis) -> Turns:
         spec = self._spec
@@ -171,7 +173,7 @@ class Worker:
         self._session.changed = pulse.poke
         return pulse
 
-    async def _run_tasks(self, listener: socket.socket) -> None:
+    async def _run_tasks(self, listener: socket.socket, redis: Redis) -> None:
         app = server.build(
             self._session,
             self._store,
@@ -188,6 +190,7 @@ class Worker:
                 ("outbox", self._outbox.run()),
                 ("pulse", self._pulse.run()),
                 ("board", self._board.run()),
+                ("limits", self._shares.run(redis)),
                 ("session", self._run_session()),
                 ("watch", self._session.watch.run()),
                 ("media", MediaKeeper(Path(self._spec.folder) / server.MEDIA_FOLDER, self._spec.retention).run()),

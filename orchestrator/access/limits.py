@@ -1,8 +1,8 @@
 """Rate limits that never delay an answer: each request is decided on this process' own memory (GCRA), at once.
 
 What was let through is told to Redis in batches a moment later, and Redis' count comes back into the memory, so that several
-orchestrators share one limit and a restart does not forget it. The limit may be passed by what the others let through within one
-batch's time. While Redis is away each process goes on with the same numbers on its own count.
+orchestrators and the workers' own ports share one limit, and a restart does not forget it. The limit may be passed by what the
+others let through within one batch's time. While Redis is away each process goes on with the same numbers on its own count.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import redis.asyncio
 import redis.exceptions
 from redis.driver_info import DriverInfo
 
-from ecosystem.buckets import WINDOW_S, Buckets
+from ecosystem.buckets import SHARE, Buckets, share_arguments
 from ecosystem.contract import keys
 
 if TYPE_CHECKING:
@@ -29,17 +29,6 @@ TIMEOUT_S: Final = 2.0
 PAUSE_S: Final = 2.0
 """After Redis failed, how long it is left alone."""
 _LOG: Final = logging.getLogger(__name__)
-
-# KEYS[1]: a bucket; ARGV: how many were let through, milliseconds each costs, the window in milliseconds.
-# Its value is the time at which the bucket will be empty, in milliseconds by Redis' own clock. Answers how far off that is.
-_SHARE: Final = """
-local time = redis.call('TIME')
-local now = time[1] * 1000 + time[2] / 1000
-local empty = tonumber(redis.call('GET', KEYS[1]) or '0')
-empty = math.min(math.max(empty, now) + ARGV[1] * ARGV[2], now + 2 * ARGV[3])
-redis.call('SET', KEYS[1], string.format('%.3f', empty), 'PX', math.ceil(empty - now) + 1000)
-return tostring(empty - now)
-"""
 
 
 class Limiter:
@@ -87,7 +76,7 @@ class Limiter:
         async with self._redis.pipeline(transaction=False) as pipeline:
             for bucket, (count, limit) in untold.items():
                 key = keys.rate_bucket(self._prefix, bucket)
-                pipeline.eval(_SHARE, 1, key, str(count), f"{limit.cost_s * 1000:.6f}", str(int(WINDOW_S * 1000)))
+                pipeline.eval(SHARE, 1, key, *share_arguments(count, limit))
             # What is not told now is never told: it counts here all the same, and Redis starts from less when it is back.
             answers = await pipeline.execute()
         for (_, limit), answer in zip(untold.values(), answers, strict=True):

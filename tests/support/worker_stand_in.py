@@ -22,6 +22,7 @@ from ecosystem.contract.ids import new_ulid
 from ecosystem.contract.session import QrCode, Reason, SessionState
 from ecosystem.web import json_response, read_body
 from worker.api.access import Access
+from worker.api.shares import Shares
 
 if TYPE_CHECKING:
     from ecosystem.contract.worker import WorkerSpec
@@ -36,7 +37,7 @@ class WorkerStandIn:
         self.spec = spec
         self.pid = pid
         self.incarnation = new_ulid()
-        self.access = Access.of(spec)
+        self.access = Access.of(spec, Shares(spec.redis_prefix))
         self.state, self.reason = SessionState.CONNECTED, Reason.PAIRING
         self.jid: str | None = None
         self.push_name: str | None = None

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from aiohttp.typedefs import Handler, Middleware
 
     from ecosystem.contract.worker import WorkerSpec
+    from worker.api.shares import Shares
 
 OPEN_PATHS: Final = frozenset({"/health"})
 """Answered without a key: they tell nothing a port scan would not."""
@@ -62,16 +63,20 @@ class Access:
         revision: int = 0,
         grants: tuple[KeyGrant, ...] = (),
         rates: Rates | None = None,
+        session_id: str = "",
+        shared: Shares | None = None,
     ) -> None:
         self._masters = tuple(text.lower().encode() for text in masters)
         self._push = (push or "").lower().encode()
         self.revision = revision
         self._grants = grants
         self.rates = rates or Rates()
-        self.buckets = Buckets()
+        self._session_id = session_id
+        self._shared = shared
+        self.buckets = shared.buckets if shared is not None else Buckets()
 
     @classmethod
-    def of(cls, spec: WorkerSpec) -> Access:
+    def of(cls, spec: WorkerSpec, shared: Shares) -> Access:
         """As the specification has it."""
         return cls(
             spec.access_key_hashes,
@@ -79,6 +84,8 @@ class Access:
             revision=spec.access_revision,
             grants=spec.access_keys,
             rates=spec.rates,
+            session_id=spec.session_id,
+            shared=shared,
         )
 
     def __repr__(self) -> str:
@@ -116,11 +123,11 @@ class Access:
     def limit(self, who: Admitted, *, sends: bool, carried: bool) -> Verdict | None:
         """Counts a request; None: there is no limit. Raises RateLimited, SendRate.
 
-        `carried`: the gateway brought it, and has judged it already. It counts, so that both ways share one allowance here.
+        `carried`: the gateway brought it, has judged it already and tells Redis of it. It counts here at once.
         """
         rates = self.rates
-        everything = [Limit("session", rates.session_requests)]
-        sent = [Limit("sends", rates.session_sends)] if sends else []
+        everything = [Limit(f"session:{self._session_id}", rates.session_requests)]
+        sent = [Limit(f"sends:{self._session_id}", rates.session_sends)] if sends else []
         if carried:
             for limit in (*everything, *sent):
                 self.buckets.count(limit)
@@ -132,6 +139,8 @@ class Access:
         verdicts = []
         for limits, error in ((everything, RateLimited), (sent, SendRate)):
             verdict = self.buckets.take(limits)
+            if self._shared is not None:
+                self._shared.poke()
             if verdict is not None:
                 if verdict.retry_after_s > 0:
                     raise error(retry_after_s=verdict.retry_after_s)
