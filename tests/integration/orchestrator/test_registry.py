@@ -117,6 +117,19 @@ async def test_more_callers_than_connections_wait_their_turn(database: Database)
     assert len(database._idle) <= 8
 
 
+async def test_connections_of_a_burst_are_given_back_once_nobody_uses_them(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with database.use(), database.use(), database.use(), database.use():
+        pass
+    await database.ping()
+    assert len(database._idle) == 4, "not at once: the next burst may follow"
+    monkeypatch.setattr("orchestrator.registry.database.SPARE_FOR_S", 0.0)
+    for _ in range(4):
+        await database.ping()
+    assert len(database._idle) == 1
+
+
 async def test_a_statement_that_takes_too_long_is_ended(database_url: str) -> None:
     database = Database(database_url, max_size=1, timeout_s=0.3)
     database.prepared = True

@@ -134,8 +134,10 @@ def test_a_cluster_of_an_unknown_postgres_is_named(tmp_path: Path) -> None:
 
 
 def test_the_servers_configuration_survives_odd_paths() -> None:
-    found = postgres.configuration(Settings(home="/srv/it's"))
+    found = postgres.configuration(Settings(home="/srv/it's"), 18)
     assert found["data_directory"] == "'/srv/it''s/postgres/data'"
     assert found["unix_socket_directories"] == "'\"/srv/it''s/run/postgres\"'"
-    assert int(postgres.configuration(Settings(home="/x", database_pool_max=200))["max_connections"]) >= 400
+    assert int(postgres.configuration(Settings(home="/x", database_pool_max=200), 18)["max_connections"]) >= 400
+    assert "io_method" in found
+    assert "io_method" not in postgres.configuration(Settings(home="/x"), 16), "it would not start"
     assert redis.configuration(Settings(home='/srv/"x').paths)["dir"] == '"/srv/\\"x/redis/data"'
