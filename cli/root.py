@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import click
 
-from cli import texts
+from cli import interrupts, texts
 from cli.context import PROGRAM, Call, Spoken, common_options, help_record, refuse_unknown
 from cli.texts import tr
 
@@ -272,6 +272,8 @@ def _shows_menu(ctx: click.Context) -> bool:
 def main(args: Sequence[str] | None = None) -> int:
     """Runs the command line `args` (those of the process unless given); the exit code. Never raises."""
     words = list(sys.argv[1:] if args is None else args)
+    if args is None:
+        interrupts.keep()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # a name in a script the locale lacks is no reason to fail
@@ -284,6 +286,7 @@ def main(args: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         return _broken_pipe()
     except (click.Abort, KeyboardInterrupt):
+        interrupts.settle()
         return EXIT_INTERRUPTED
     except Exception as error:
         return _fail(error, words)
