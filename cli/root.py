@@ -286,10 +286,13 @@ def main(args: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         return _broken_pipe()
     except (click.Abort, KeyboardInterrupt):
-        interrupts.settle()
         return EXIT_INTERRUPTED
     except Exception as error:
         return _fail(error, words)
+    finally:
+        # The interpreter takes the handlers away at its end: a tick after that would kill a command that has done its work.
+        if args is None:
+            interrupts.settle()
     return code
 
 
