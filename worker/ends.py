@@ -29,6 +29,13 @@ _PORTS: Final = re.compile(r"(?:\d{1,3}(?:\.\d{1,3}){3}|\[[0-9a-f:]+\]):\d+->")
 _PROXY_WORDS: Final = ("proxyconnect", "socks connect", "proxy authentication", "username/password")
 
 
+SILENCES: Final[dict[str, str]] = {
+    "silent": "the engine did not report anything after its start",
+    "login": "paired or nearly so, but the engine did not log in",
+}
+"""Timer of a session → what it means when it runs out."""
+
+
 class End(msgspec.Struct, frozen=True):
     """One end. `until`: when it is over by itself, as far as WhatsApp told."""
 

@@ -16,16 +16,13 @@ from ecosystem.contract.errors import (
     WhatsAppTimeout,
     WorkerStarting,
 )
-from ecosystem.contract.events import (
-    SessionPaired,
-    SessionQr,
-)
+from ecosystem.contract.events import SessionPaired, SessionQr
 from ecosystem.contract.exitcodes import WorkerExit
 from ecosystem.contract.session import NEEDS_FRESH_PROCESS, QrCode, Reason, SessionState
 from worker.board import Shown
 from worker.chart import Chart, bare, now_utc
 from worker.ending import WorkerEnd
-from worker.ends import ENDS, end_of, why_not, why_unreachable
+from worker.ends import ENDS, SILENCES, end_of, why_not, why_unreachable
 from worker.engine import protocol as say
 from worker.followed import Followed
 from worker.history import HistoryKeeper
@@ -38,7 +35,7 @@ from worker.watch import Watch
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Coroutine, Mapping
 
     from worker.board import QrBoard
     from worker.store.db import Arrival
@@ -61,6 +58,8 @@ RESTRICTED_S: Final = 6 * 3600.0
 """How long a refusal of WhatsApp's to let this account write first is shown: it does not say until when."""
 IDENTITY_AGAIN_S: Final = 5.0
 """The own name comes with the app state, some time after the login."""
+IDENTITY_PATIENCE_S: Final = 1.0
+"""Events wait that long to bear the own address; an engine that does not answer holds up nothing else."""
 ENGINE_STOP_S: Final = 1.5
 _FAILURES: Final = "connect_failures"
 _DEAF: Final = "deaf_times"
@@ -97,6 +96,7 @@ class Session(Chart):
         self._queue: asyncio.Queue[Told] = asyncio.Queue()
         self._timers = Timers(self._queue.put_nowait)
         self._side: set[asyncio.Task[None]] = set()
+        self._identity: asyncio.Task[None] | None = None
         self._engine_gone = False
         self._ways = ways
         self._rests = Rests(store, generation=ways.generation, version=ways.version)
@@ -215,14 +215,14 @@ class Session(Chart):
         if event.name in ("pairing", "qr"):
             await self._expire()
         elif event.name == "identity":
-            await self._identify()
+            self._identify()
         elif event.name == "rest":
             raise WorkerEnd(WorkerExit.REPLACE, f"the rest is over: {self.reason}")
         elif event.name == "restricted":
             if self.reason is Reason.RESTRICTED:
                 await self._enter(_S.AUTHENTICATED, Reason.ONLINE)
         else:
-            raise WorkerEnd(WorkerExit.ENGINE_ENDED, _SILENCES[event.name])
+            raise WorkerEnd(WorkerExit.ENGINE_ENDED, SILENCES[event.name])
 
     # --- pairing ---------------------------------------------------------------------------------
 
@@ -277,7 +277,7 @@ class Session(Chart):
         if self.state is _S.CONNECTED:
             self._hide_qr()
             await self._enter(_S.CONNECTED, Reason.PAIRED)
-        await self._identify()
+        await asyncio.wait({self._identify()}, timeout=IDENTITY_PATIENCE_S)
         await self._record(SessionPaired(jid=self.address or event.jid, lid=bare(self.lid)))
 
     # --- the connection ----------------------------------------------------------------------------
@@ -297,7 +297,7 @@ class Session(Chart):
         self.watch.logged_in()
         for name in ("silent", "login", "pairing", "qr"):
             self._timers.cancel(name)
-        await self._identify()
+        await asyncio.wait({self._identify()}, timeout=IDENTITY_PATIENCE_S)
         if self.state is _S.DISCONNECTED:
             await self._enter(_S.CONNECTING, Reason.CONNECTING)  # DISCONNECTED -> CONNECTING
         if self.last_connected_at is not None:
@@ -394,7 +394,13 @@ class Session(Chart):
         await self._enter(_S.CONNECTING, Reason.DEAF if self._deaf_times else reason, text)
         await self._try_again()
 
-    async def _identify(self) -> None:
+    def _identify(self) -> asyncio.Task[None]:
+        """Asks the engine who is logged in, aside: that may take 20 s. Who asks meanwhile shares the answer."""
+        if self._identity is None or self._identity.done():
+            self._identity = self._aside(self._ask_identity())
+        return self._identity
+
+    async def _ask_identity(self) -> None:
         try:
             who = await self._engine.identify()
         except DomainError as error:
@@ -469,7 +475,7 @@ class Session(Chart):
 
     async def look_again(self) -> None:
         """Asks the engine anew who is logged in, under which name. Never fails."""
-        await self._identify()
+        await asyncio.wait({self._identify()})
 
     async def log_out(self) -> None:
         """Unlinks this device at WhatsApp; the process stays. Raises as must_be_authenticated and Engine.log_out."""
@@ -484,14 +490,9 @@ class Session(Chart):
         self._aside(self._rests.forget())
         asyncio.get_running_loop().call_later(0.1, self._end, WorkerEnd(WorkerExit.REPLACE, why))
 
-    def _aside(self, work: Any) -> None:
-        """Runs something bounded that nobody waits for, keeping hold of it as asyncio does not."""
-        task = asyncio.ensure_future(work)
+    def _aside(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Runs something bounded beside the events, keeping hold of it as asyncio does not."""
+        task = asyncio.get_running_loop().create_task(work)
         self._side.add(task)
         task.add_done_callback(self._side.discard)
-
-
-_SILENCES: Final[dict[str, str]] = {
-    "silent": "the engine did not report anything after its start",
-    "login": "paired or nearly so, but the engine did not log in",
-}
+        return task

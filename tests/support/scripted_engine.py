@@ -59,6 +59,7 @@ class ScriptedEngine:
         self.lets_go = True
         self.answers_proofs: bool | None = True
         self.read_delay_s = 0.0
+        self.identify_delay_s = 0.0
         self.pairing = False
         self.answers: dict[Callable[..., Any], Any] = {}
         """Operation → its answer: a value, or a function of the operation's arguments."""
@@ -88,6 +89,9 @@ class ScriptedEngine:
         return msgspec.json.decode(arrival.body, type=MessageReceived)
 
     async def identify(self) -> say.Identity:
+        self.calls.append("identify")
+        if self.identify_delay_s:
+            await asyncio.sleep(self.identify_delay_s)
         return self.identity
 
     async def other_addresses(self, jids: set[str]) -> Mapping[str, str]:

@@ -21,13 +21,15 @@ if TYPE_CHECKING:
 
 def make_engine(spec: WorkerSpec, store: SessionStore, database: Path, known: Mapping[str, str]) -> Engine:
     script = spec.metadata
-    return Flood(
+    engine = Flood(
         store.journal,
         first=script.get("first", 0),
         count=script.get("count", 0),
         pause_s=script.get("pause_s", 0.0),
         read_delay_s=script.get("read_delay_s", 0.0),
     )
+    engine.identify_delay_s = script.get("identify_delay_s", 0.0)
+    return engine
 
 
 if __name__ == "__main__":

@@ -66,6 +66,22 @@ async def test_redis_away_for_five_seconds_loses_nothing_and_keeps_the_order(fol
     assert await worker.stop() == WorkerExit.STOPPED
 
 
+async def test_an_engine_that_does_not_say_who_it_is_holds_up_nothing(folder: Path, redis: RedisProcess) -> None:
+    """Its answer never comes: messages, heartbeats and the API go on beside it, and at its end too."""
+    worker = await scripted(folder, redis, count=30, pause_s=0.05, identify_delay_s=3600)
+    done = await worker.until(lambda beat: beat.counters.messages_in == 30 and beat.counters.outbox_waiting == 0)
+    assert (done.state, done.jid) == (SessionState.AUTHENTICATED, None)
+    assert texts(redis) == [f"m{number}" for number in range(30)]
+    heard = set()
+    for _ in range(3):
+        status = await worker.get("/app/status")
+        assert status["results"]["is_logged_in"] is True
+        before = beat_in(redis)
+        heard.add((await worker.until(lambda _: beat_in(redis) not in (None, before))).pid)
+    assert heard == {worker.pid}
+    assert await worker.stop() == WorkerExit.STOPPED
+
+
 async def test_killed_in_the_middle_nothing_journaled_is_lost_or_doubled(folder: Path, redis: RedisProcess) -> None:
     worker = await scripted(folder, redis, count=60, read_delay_s=0.05)
     await worker.until(lambda beat: beat.counters.messages_in >= 5)

@@ -71,6 +71,24 @@ async def test_ends_are_kept_and_ask_for_a_fresh_process(
     assert (await asyncio.wait_for(stage.ended, 5)).code is WorkerExit.REPLACE
 
 
+async def test_who_it_is_is_asked_once_at_a_time_and_told_when_it_comes(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "IDENTITY_PATIENCE_S", 0.01)
+    stage.engine.identify_delay_s = 0.3
+    changes: list[str | None] = []
+    stage.session.changed = lambda: changes.append(stage.session.jid)
+    await online(stage)
+    assert (stage.session.state, stage.session.jid) == (S.AUTHENTICATED, None)
+    await stage.play(say.Paired(jid="4915100000001:3@s.whatsapp.net"), say.Offline(), say.Online())
+    assert stage.engine.calls.count("identify") == 1
+    await stage.session.look_again()
+    assert stage.engine.calls.count("identify") == 1
+    assert (stage.session.push_name, changes[-1]) == ("Ada", "4915100000001:3@s.whatsapp.net")
+    await stage.session.look_again()
+    assert stage.engine.calls.count("identify") == 2
+
+
 async def test_pairing_by_qr_to_online(stage: Stage) -> None:
     await stage.session.start(connect=True)
     await stage.play(QR)
