@@ -7,6 +7,7 @@ connections run out the one that has waited longest without a request goes. A cl
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import logging
 import resource
@@ -23,10 +24,10 @@ from ecosystem.contract.ids import new_ulid
 from ecosystem.web import REQUEST_ID_HEADER, SECURITY_HEADERS, AccessLogger
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Iterator
 
 SWEEP_S: Final = 1.0
+LINGER_LOOK_S: Final = 0.02
 _LOG: Final = logging.getLogger("http")
 _TOO_SLOW: Final = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 _FULL: Final = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
@@ -63,11 +64,24 @@ class Bounds(msgspec.Struct, frozen=True):
 class Runner(web.AppRunner):
     """aiohttp's runner with our access log and these bounds."""
 
-    __slots__ = ("_bounds",)
+    __slots__ = ("_bounds", "_leaving")
 
     def __init__(self, app: web.Application, *, bounds: Bounds | None = None, **options: Any) -> None:
         self._bounds = bounds or Bounds()
+        self._leaving = False
+        app.on_response_prepare.append(self._say_goodbye)
         super().__init__(app, access_log_class=AccessLogger, keepalive_timeout=self._bounds.keepalive_s, **options)
+
+    async def linger(self, most_s: float) -> None:
+        """Once nothing listens any more: waits for the first request of who has just connected, and ends connections after it."""
+        self._leaving = True
+        if isinstance(self.server, WatchedServer):
+            await self.server.linger(most_s)
+
+    async def _say_goodbye(self, _: web.Request, response: web.StreamResponse) -> None:
+        if self._leaving:
+            response.force_close()
+            response.headers["Connection"] = "close"
 
     async def _make_server(self) -> web.Server:
         return WatchedServer(await super()._make_server(), self._bounds)
@@ -110,6 +124,12 @@ class WatchedServer(web.Server):
     def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
         super().connection_lost(handler, exc)
         self._forget(handler)
+
+    async def linger(self, most_s: float) -> None:
+        """See Runner."""
+        end = self._loop.time() + most_s
+        while self._loop.time() < end and any(not handler._request_count for handler in self._watched):  # noqa: ASYNC110
+            await asyncio.sleep(LINGER_LOOK_S)
 
     async def shutdown(self, timeout: float | None = None) -> None:
         if self._timer is not None:

@@ -9,6 +9,7 @@ import hashlib
 import hmac
 import logging
 import signal
+import time
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
@@ -82,6 +83,7 @@ from orchestrator.sessions.workers import WorkerClient
 from orchestrator.webhooks.roles import Webhooks
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Collection
     from pathlib import Path
 
@@ -90,6 +92,10 @@ if TYPE_CHECKING:
 
 DRAIN_S: Final = 5.0
 """How long requests under way may take once the orchestrator is told to end."""
+LINGER_S: Final = 1.0
+"""How long a client that has just connected may take to send its request once the orchestrator is told to end."""
+KNOW_WITHIN_S: Final = 5.0
+"""How long clients that wait already go on waiting for an orchestrator that does not know the fleet yet."""
 RETRY_S: Final = 0.5
 CANCEL_AGAIN_S: Final = 1.0
 PURGE_EVERY_S: Final = 3600.0
@@ -233,14 +239,22 @@ class Orchestrator:
         )
         try:
             await runner.setup()
-            await _site(runner, self.settings).start()
-            _LOG.info("listening", extra={"host": self.settings.listen_host, "port": self.settings.port})
-            await self._run(stop, runner)
+            kept = listener.inherited(self.settings.port)
+            if kept is None:
+                await self._listen(
+                    web.TCPSite(runner, self.settings.listen_host, self.settings.port, reuse_address=True)
+                )
+            await self._run(stop, runner, kept)
         finally:
             await runner.cleanup()
             await self.close()
 
-    async def _run(self, stop: asyncio.Event, runner: Runner) -> None:
+    async def _listen(self, site: web.BaseSite) -> None:
+        await site.start()
+        _LOG.info("listening", extra={"host": self.settings.listen_host, "port": self.settings.port})
+
+    async def _run(self, stop: asyncio.Event, runner: Runner, kept: socket.socket | None) -> None:
+        """`kept`: the socket in whose queue clients may be waiting since the last orchestrator went."""
         async with asyncio.TaskGroup() as tasks:
             running = [
                 tasks.create_task(self.prepare(), name="migrations"),
@@ -257,11 +271,23 @@ class Orchestrator:
                 tasks.create_task(self.webhooks.relay.run(), name="relay"),
                 tasks.create_task(self.webhooks.keeper.run(), name="keeper"),
             ]
+            if kept is not None:
+                await self._know(stop)
+                await self._listen(web.SockSite(runner, kept, backlog=listener.QUEUE))
             await stop.wait()
             _LOG.info("stopping")
             for site in list(runner.sites):
                 await site.stop()
+            await runner.linger(LINGER_S)
             await _cancel(running)
+
+    async def _know(self, stop: asyncio.Event) -> None:
+        """Returns once the fleet is known; after a while in any case: then clients are told what is missing."""
+        end = time.monotonic() + KNOW_WITHIN_S
+        while time.monotonic() < end and not stop.is_set():
+            if self.database.prepared and self.fleet.rows_known and self.fleet.process_manager_answers:
+                return
+            await self.reconciler.looked(RETRY_S)
 
     async def prepare(self) -> None:
         """Brings the database to shape, as soon as it is there. Raises InternalError when it cannot be used by this version."""
@@ -295,14 +321,6 @@ class Orchestrator:
         await self.trail.close()
         await self.database.close()
         await self.leadership.close()
-
-
-def _site(runner: Runner, settings: Settings) -> web.BaseSite:
-    """Where to listen: the socket supervisord keeps, in whose queue clients wait while there is no orchestrator, else our own."""
-    kept = listener.inherited(settings.port)
-    if kept is not None:
-        return web.SockSite(runner, kept, backlog=listener.QUEUE)
-    return web.TCPSite(runner, settings.listen_host, settings.port, reuse_address=True)
 
 
 def make_guard(settings: Settings, keyring: Keyring, limiter: Limiter, trail: Trail, *, admin_key: str) -> Guard:
