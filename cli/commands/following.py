@@ -23,8 +23,10 @@ def followed(call: Call, path: str, query: Callable[[], Query], *, ended: str) -
     `ended` tells people what has ended. Raises what the request meets once patience is over, and at once what cannot pass.
     """
     from cli.commands.waiting import countdown, pause_of
+    from cli.output.hangup import end_with_terminal
     from ecosystem.contract.errors import DomainError, NotRunning
 
+    end_with_terminal()
     left = countdown(PATIENCE_S)
 
     def opened() -> None:

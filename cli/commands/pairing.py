@@ -62,8 +62,10 @@ def qr(
     code is printed and the command ends.
     """
     from cli.commands.waiting import countdown
+    from cli.output.hangup import end_with_terminal
     from ecosystem.contract.errors import SessionAlreadyAuthenticated
 
+    end_with_terminal()
     screen = call.screen
     client = call.client
     once = once or call.json or not screen.terminal
@@ -357,7 +359,9 @@ def pair(call: Call, session: SessionId, phone: PhoneNumber, no_wait: bool, time
     Prints the code and waits until the session is logged in. With --json it does not wait.
     """
     from cli.commands.waiting import countdown
+    from cli.output.hangup import end_with_terminal
 
+    end_with_terminal()
     screen = call.screen
     client = call.client
     left = countdown(timeout)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import signal
 import sys
 from collections import deque
 from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
@@ -20,6 +19,8 @@ from textual.widgets import Footer, Static
 from cli.monit.background import in_thread
 from cli.monit.board import Board, Happened
 from cli.monit.live import FIGURES_S, Live
+from cli.monit.ways_out import WaysOut
+from cli.output.hangup import end_with_terminal
 from cli.output.screen import clean, speaks_unicode
 from cli.texts import tr
 from ecosystem.contract.errors import DomainError
@@ -204,12 +205,11 @@ class LiveApp(App[int]):
         self.recent: deque[WebhookPayload] = deque(maxlen=RECENT_EVENTS)
         """The last events of every session, oldest first."""
         self.watch_server = Live(client, self._post, figures_s=self.figures_s)
+        self._ways_out: WaysOut | None = None
 
     def on_mount(self) -> None:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
-            with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
-                loop.add_signal_handler(number, self.action_leave, 128 + number)
+        if self._ways_out is not None:
+            self._ways_out.open(asyncio.get_running_loop(), self.action_leave)
         self.watch_server.start()
         self.begin()
 
@@ -263,7 +263,9 @@ class LiveApp(App[int]):
         self.push_screen(Help(keys_of(screen)))
 
     def code(self) -> int:
-        """Runs until somebody leaves; the exit code."""
+        """Runs until somebody leaves or the terminal is gone; the exit code. Call it in the main thread."""
+        end_with_terminal()
+        self._ways_out = WaysOut()
         value = self.run()
         return self.return_code or value or 0
 

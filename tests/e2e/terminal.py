@@ -62,6 +62,14 @@ class Terminal:
         self.type(command)
         self.press("Enter")
 
+    def split(self, command: str) -> None:
+        """Opens another pane, with this command, and goes there."""
+        self._tmux("split-window", "-t", "t", command)
+
+    def kill_pane(self) -> None:
+        """Closes the pane one is in, as tmux does: whatever runs there loses its terminal."""
+        self._tmux("kill-pane", "-t", "t")
+
     def resize(self, columns: int, rows: int) -> None:
         """Changes the size of the window."""
         self._tmux("resize-window", "-t", "t", "-x", str(columns), "-y", str(rows))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+import psutil
 import pytest
 
 from cli.menu.picture import sextant
@@ -247,3 +248,17 @@ def test_other_terminals(instance: Instance) -> None:
         leave(terminal)
     assert instance.zap("menu", check=False).returncode == 2
     assert "Sessions" in instance.zap().stdout
+
+
+@pytest.mark.parametrize("words", ["menu", "monit", "logs -f", "events"])
+def test_a_killed_pane_takes_along_what_runs_there(words: str, instance: Instance) -> None:
+    only(instance, "alpha")
+    file = instance.root / "pid"
+    file.unlink(missing_ok=True)
+    with Terminal(instance.environ) as terminal:
+        terminal.split(f"echo $$ > {file}; exec zapvisor {words}")
+        terminal.until("the process", lambda: file.exists() and "\n" in file.read_text())
+        pid = int(file.read_text())
+        terminal.until("that it listens", lambda: psutil.Process(pid).net_connections())
+        terminal.kill_pane()
+        terminal.until("its end", lambda: not psutil.pid_exists(pid))
