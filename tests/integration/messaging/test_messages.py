@@ -124,13 +124,6 @@ async def test_a_quoted_picture_is_quoted_as_a_picture(bench: Paired) -> None:
     assert content.extendedTextMessage.contextInfo.quotedMessage.imageMessage.mimetype == "image/png"
 
 
-@pytest.mark.parametrize("action", ["delete", "star", "unstar"])
-async def test_what_the_engine_cannot_do(bench: Paired, action: str) -> None:
-    said = await say(bench, action)
-    answer = await send_json(bench, f"/message/{said}/{action}", {"phone": BEA})
-    assert (answer["status"], answer["code"]) == (501, "not_supported_by_engine")
-
-
 # --- theirs ----------------------------------------------------------------------------------
 
 

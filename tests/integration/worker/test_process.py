@@ -24,6 +24,8 @@ from tests.support.worker_process import PLAIN, REPOSITORY, SCRIPTED, WorkerProc
 from worker.outbox import BATCH
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.support.redis_process import RedisProcess
 
 
@@ -39,6 +41,10 @@ def beat_in(redis: RedisProcess) -> Heartbeat | None:
     with redis.client() as client:
         found: Any = client.get(keys.heartbeat("t", "alpha"))
     return msgspec.json.decode(found, type=Heartbeat) if found else None
+
+
+def newer_than(old: Heartbeat | None, redis: RedisProcess) -> Callable[[Heartbeat], bool]:
+    return lambda _: beat_in(redis) not in (None, old)
 
 
 async def test_redis_away_for_five_seconds_loses_nothing_and_keeps_the_order(folder: Path, redis: RedisProcess) -> None:
@@ -76,8 +82,7 @@ async def test_an_engine_that_does_not_say_who_it_is_holds_up_nothing(folder: Pa
     for _ in range(3):
         status = await worker.get("/app/status")
         assert status["results"]["is_logged_in"] is True
-        before = beat_in(redis)
-        heard.add((await worker.until(lambda _: beat_in(redis) not in (None, before))).pid)
+        heard.add((await worker.until(newer_than(beat_in(redis), redis))).pid)
     assert heard == {worker.pid}
     assert await worker.stop() == WorkerExit.STOPPED
 
