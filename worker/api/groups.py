@@ -213,12 +213,30 @@ def _outcome(member: Member, change: Change) -> dict[str, str]:
     }
 
 
-async def answer_request(request: web.Request) -> web.Response:
-    """`POST /group/participant-requests/approve` and `/reject`: the engine exports no function for it."""
+async def approve(request: web.Request) -> web.Response:
+    """`POST /group/participant-requests/approve`: adds those who asked; the engine has no other word for it."""
+    body = await read_body(request, ChangeMembers)
+    group, people = parse_group(body.group_id), parse_people(body.participants)
+    session = request.app[SESSION]
+    asked = {text for item in await session.do(groups.join_requests, group) for text in (item.jid, item.lid) if text}
+    known = await both_of(request, set(people))
+    wanted = [person for person in people if asked & {person, known.get(person)}]
+    found = await session.do(groups.change_members, group, tuple(wanted), "add") if wanted else []
+    outcomes = [_outcome(member, "add") for member in found]
+    outcomes += [
+        {"participant": person, "status": "error", "message": "has not asked to be let in"}
+        for person in people
+        if person not in wanted
+    ]
+    return success("Success approve participants", outcomes)
+
+
+async def reject(request: web.Request) -> web.Response:
+    """`POST /group/participant-requests/reject`: the engine exports no function for it."""
     body = await read_body(request, ChangeMembers)
     parse_group(body.group_id)
     parse_people(body.participants)
-    raise NotSupportedByEngine("the WhatsApp engine cannot answer requests to join a group; use the phone")
+    raise NotSupportedByEngine("the WhatsApp engine cannot turn down requests to join a group; use the phone")
 
 
 async def join(request: web.Request) -> web.Response:
@@ -393,8 +411,8 @@ ROUTES: Final[Routes] = (
     ("POST", "/group/join-with-link", join),
     ("GET", "/group/info-from-link", info_from_link),
     ("GET", "/group/participant-requests", join_requests),
-    ("POST", "/group/participant-requests/approve", answer_request),
-    ("POST", "/group/participant-requests/reject", answer_request),
+    ("POST", "/group/participant-requests/approve", approve),
+    ("POST", "/group/participant-requests/reject", reject),
     ("POST", "/group/leave", leave),
     ("POST", "/group/photo", set_photo),
     ("POST", "/group/name", set_name),

@@ -161,7 +161,8 @@ def change_members(hub: Hub, group: Group, people: Iterable[Account], verb: str,
         if not error:
             touched.append(_member(account, members.get(account.number, "")))
     if touched:
-        hub.world.groups.put(group.id, msgspec.structs.replace(group, members=members))
+        asking = {number: since for number, since in group.requests.items() if number not in members}
+        hub.world.groups.put(group.id, msgspec.structs.replace(group, members=members, requests=asking))
         _tell(hub, group, dict.fromkeys([*group.members, *members]), by, node(verb, {}, *touched))
     return answers
 

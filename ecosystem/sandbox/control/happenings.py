@@ -120,6 +120,7 @@ class Happenings:
             web.post("/newsletters/{id}/followers", self.follow),
             web.post("/newsletters/{id}/posts", self.post),
             web.patch("/groups/{id}", self.change_group),
+            web.post("/groups/{id}/requests", self.ask_to_join),
         ]
 
     def _phone(self, request: web.Request) -> Phone:
@@ -238,6 +239,17 @@ class Happenings:
         if group is None:
             raise GroupNotFound
         return await self._done(requests.group_view(group))
+
+    async def ask_to_join(self, request: web.Request) -> web.Response:
+        """Whoever comes by link has to ask from now on, and this one does."""
+        order = requests.parse(await request.read(), Follow)
+        group = self._sandbox.world.groups.get(request.match_info["id"].removesuffix("@g.us"))
+        if group is None:
+            raise GroupNotFound
+        phone = self._sandbox.phone(parse_phone(order.number, field="number"))
+        acts.want_approval(phone, group)
+        acts.join_by_code(phone, group.invite)
+        return await self._done({"number": phone.account.number}, 201)
 
 
 def _setting_view(setting: Setting) -> dict[str, Any]:

@@ -161,10 +161,18 @@ async def test_who_asks_to_be_let_in(ada: Paired) -> None:
     found = await ada.found("/group/participant-requests", group_id=ident)
     assert [(entry["jid"], entry["phone_number"]) for entry in found] == [(ada.lid(DORA), DORA)]
     assert found[0]["requested_at"].startswith("20")
-    for answer in ("approve", "reject"):
-        body = {"group_id": ident, "participants": [DORA]}
-        refused = await ada.post(f"/group/participant-requests/{answer}", body)
-        assert (refused["status"], refused["code"]) == (501, "not_supported_by_engine")
+    body = {"group_id": ident, "participants": [DORA, CARL]}
+    refused = await ada.post("/group/participant-requests/reject", body)
+    assert (refused["status"], refused["code"]) == (501, "not_supported_by_engine")
+    outcomes = await ada.ok("/group/participant-requests/approve", body)
+    assert [(each["participant"], each["status"]) for each in outcomes] == [
+        (jid(DORA), "success"),
+        (jid(CARL), "error"),
+    ]
+    assert outcomes[1]["message"] == "has not asked to be let in"
+    assert set(group(ada, ident).members) == {ADA, BEA, DORA}
+    assert not await ada.found("/group/participant-requests", group_id=ident)
+    assert (await ada.ok("/group/participant-requests/approve", body))[0]["status"] == "error"
 
 
 async def test_only_admins_change_a_locked_group(ada: Paired) -> None:
