@@ -48,6 +48,8 @@ if TYPE_CHECKING:
 LEASE_S: Final = 15.0
 RENEW_EVERY_S: Final = 4.0
 PORTION: Final = 128
+WAITS_AFTER_S: Final = 1.0
+"""A target of which nothing came for so long, while something was asked of it, is one that waits."""
 LOOK_AGAIN_S: Final = 0.5
 """While some chats are busy, how often others are looked for."""
 _LOG: Final = logging.getLogger(__name__)
@@ -75,6 +77,7 @@ class Drain:
         self._busy: dict[str, asyncio.Task[None]] = {}
         self._circuit = CLOSED
         self._good_at: float | None = None
+        self._got_on_at = time.monotonic()
         self._valid_until = 0.0
         self._target: TargetRow
         self._url: URL
@@ -82,6 +85,11 @@ class Drain:
 
     def __repr__(self) -> str:
         return f"<Drain of {self.target_id}, {len(self._busy)} chats busy>"
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the target has been silent for a while. Called from any thread."""
+        return time.monotonic() - self._got_on_at > WAITS_AFTER_S
 
     def stop(self) -> None:
         """Begin nothing new."""
@@ -223,6 +231,7 @@ class Drain:
         answer = await self._tools.sender.post(
             self._url, request, timeout_s=timeout_s, allow_private=target.allow_private
         )
+        self._got_on_at = time.monotonic()
         outcome = judge(answer.code)
         state = self._state_after(row, outcome, began)
         before = self._circuit

@@ -3,6 +3,9 @@
 RQ's workers run one job at a time each. The requests themselves run on a loop in a thread of their own, which outlives the job:
 connections stay open from one job to the next, and a job ends once its target is being looked after, so that a target that
 answers slowly keeps no worker from the others. Its lease tells everybody that it is looked after.
+
+Targets share nothing that one of them could use up by not answering: one that waits takes no place of those that get on, the
+client has no limit of connections for all of them together (each target has its own), and names are looked up in threads enough.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import logging
+import resource
 import threading
 import time
 from typing import TYPE_CHECKING, Final
@@ -27,7 +31,15 @@ if TYPE_CHECKING:
     from orchestrator.webhooks.limits import Limits
 
 AT_ONCE: Final = 64
-"""Targets a process looks after for each of its workers; beyond it a job waits for one of them to end."""
+"""Targets that get on which a process looks after for each of its workers; beyond it a job waits for one of them to end."""
+AT_ONCE_MAX: Final = 2000
+"""And those that wait for an answer with them, as far as there are files to be opened."""
+FILES_MAX: Final = 32_768
+FILES_ASIDE: Final = 512
+"""For everything but requests."""
+LOOK_AGAIN_S: Final = 0.2
+LOOKUPS: Final = 64
+"""Names looked up at once: a name server that does not answer keeps a thread for many seconds."""
 DATABASE_CONNECTIONS: Final = 3
 """And one more for each worker."""
 CLOSE_S: Final = 5.0
@@ -53,6 +65,8 @@ class Runtime:
         self._box = box
         self._limits = limits
         self._workers = workers
+        self._at_once = AT_ONCE * workers
+        self._at_once_max = max(self._at_once, min(AT_ONCE_MAX, (_files() - FILES_ASIDE) // limits.chats_at_once))
         self._lock = threading.Lock()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="webhooks", daemon=True)
@@ -64,6 +78,7 @@ class Runtime:
         self._tools = asyncio.run_coroutine_threadsafe(self._open(), self._loop).result(CLOSE_S)
 
     async def _open(self) -> Tools:
+        self._loop.set_default_executor(concurrent.futures.ThreadPoolExecutor(LOOKUPS, "lookups"))
         database = Database(self._database_url, max_size=DATABASE_CONNECTIONS + self._workers, name="zapvisor webhooks")
         database.prepared = True
         return Tools(database, Sender(), self._box, self._limits)
@@ -77,13 +92,19 @@ class Runtime:
                 self._forget_done()
                 if target_id in self._drains:
                     return  # the running one sees what was added before it lets go of the lease
-                if len(self._drains) < AT_ONCE * self._workers:
+                if self._has_room():
                     drain = Drain(target_id, self._tools)
                     future = asyncio.run_coroutine_threadsafe(self._run(drain), self._loop)
                     self._drains[target_id] = (drain, future)
                     return
                 others = [other for _, other in self._drains.values()]
-            concurrent.futures.wait(others, timeout=1.0, return_when=concurrent.futures.FIRST_COMPLETED)
+            concurrent.futures.wait(others, timeout=LOOK_AGAIN_S, return_when=concurrent.futures.FIRST_COMPLETED)
+
+    def _has_room(self) -> bool:
+        if len(self._drains) < self._at_once:
+            return True
+        getting_on = sum(not drain.is_waiting for drain, _ in self._drains.values())
+        return len(self._drains) < self._at_once_max and getting_on < self._at_once
 
     async def _run(self, drain: Drain) -> bool:
         try:
@@ -123,6 +144,16 @@ class Runtime:
     async def _shut(self) -> None:
         await self._tools.sender.close()
         await self._tools.database.close()
+
+
+def _files() -> int:
+    """How many files this process may open, after asking for all it may have."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = FILES_MAX if hard == resource.RLIM_INFINITY else min(FILES_MAX, hard)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return FILES_MAX if soft == resource.RLIM_INFINITY else soft
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return wanted
 
 
 _runtimes: list[Runtime] = []

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from orchestrator.webhooks.payload import Request
 
-CONNECTIONS: Final = 256
 KEEPALIVE_S: Final = 30.0
 ANSWER_LIMIT_BYTES: Final = 16 << 10
 """An answer's body is read, so that the connection can be used again, and thrown away; a longer one costs the connection."""
@@ -42,9 +41,9 @@ class Sender:
 
     def __init__(self) -> None:
         # Connections are not shared between the two: one to a private address must be of no use to who may not open it.
+        # There is no limit for all targets together (0): those of silent ones would take every place. Each has its own.
         self._sessions = {
-            allow: guarded_session(allow_private=allow, limit=CONNECTIONS, keepalive_s=KEEPALIVE_S)
-            for allow in (True, False)
+            allow: guarded_session(allow_private=allow, limit=0, keepalive_s=KEEPALIVE_S) for allow in (True, False)
         }
 
     async def close(self) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ecosystem.contract.webhook import IgnoreRules
+from orchestrator.webhooks.jobs import AT_ONCE
 from tests.support.webhook_sink import WebhookSink
 
 if TYPE_CHECKING:
@@ -189,6 +190,26 @@ async def test_dead_endpoints_delay_no_healthy_one(make_rig: Callable[..., Await
     assert any(one.path.startswith("bad") for one in sink.received)
     # Far below the timeout of the dead ones; the exact ratio is a benchmark's business.
     assert beside < max(1.0, 3 * alone), (alone, beside)
+
+
+async def test_more_silent_endpoints_than_a_process_looks_after(
+    make_rig: Callable[..., Awaitable[Rig]], sink: WebhookSink
+) -> None:
+    """Each with as many requests under way as it may have; those that get on wait for none of them."""
+    rig = await make_rig(webhook_workers=1)
+    rig.start_relay()
+    rig.start_workers()
+    silent = AT_ONCE + 6
+    for n in range(silent):
+        sink.behave(f"bad{n}", "hang")
+        await rig.target(sink.url(f"bad{n}"), timeout_s=60.0)
+    await rig.send(*(rig.event("one", f"chat{n}@g.us") for n in range(4)))
+    await rig.until("all of them hang", lambda: len({one.path for one in sink.received}) == silent, 60)
+    await rig.target(sink.url("good"))
+    for _ in range(3):
+        event = rig.event("one")
+        await rig.send(event)
+        await rig.until("the healthy one", lambda: event.id in sink.ids("good"), 30)  # noqa: B023 -- awaited here
 
 
 async def test_a_name_that_leads_inside_is_refused_when_it_is_resolved(rig: Rig, sink: WebhookSink) -> None:
