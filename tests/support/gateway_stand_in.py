@@ -1,4 +1,4 @@
-"""A stand-in for the orchestrator: answers `GET /ready` on the saved settings' port. `--never` ends at once with 3."""
+"""A stand-in for the orchestrator: answers `GET /ready` where the gateway listens. `--never` ends at once with 3."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from ecosystem.home import Home
 from ecosystem.lifeline import die_with_parent, keeper
 from ecosystem.settings import read_saved
+from ecosystem.supervisord import listener
 
 
 class _Ready(http.server.BaseHTTPRequestHandler):
@@ -24,7 +25,12 @@ def main() -> int:
         sys.stderr.write("the stand-in was told never to start\n")
         return 3
     settings = read_saved(Home(Path(sys.argv[sys.argv.index("--home") + 1])).settings)
-    http.server.HTTPServer((settings.listen_host, settings.port), _Ready).serve_forever()
+    kept = listener.inherited(settings.port)
+    server = http.server.HTTPServer((settings.listen_host, settings.port), _Ready, bind_and_activate=kept is None)
+    if kept is not None:
+        server.socket.close()
+        server.socket = kept
+    server.serve_forever()
     return 0
 
 
