@@ -7,7 +7,7 @@ import hashlib
 import hmac
 import html
 from typing import TYPE_CHECKING, Final
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, quote
 
 import msgspec
 from aiohttp import web
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 BODY_MAX_BYTES: Final = 8 << 10
 HOME: Final = "/docs"
+_IN_PATHS: Final = "/?#&=%~!$'()*+,;:@[]-._"
+"""What may stand in a path with a query as it is (RFC 3986)."""
 _STYLE: Final = (
     "body{font:16px/1.5 system-ui,sans-serif;display:grid;place-items:center;min-height:100vh;margin:0;background:#f4f5f7;"
     "color:#1d2330}form{background:#fff;padding:2rem;border-radius:.75rem;box-shadow:0 1px 6px #0002;width:min(22rem,90vw)}"
@@ -236,6 +238,8 @@ def _page(onward: str | None, error: DomainError | None = None) -> web.Response:
 
 def _safe(onward: str | None) -> str:
     """Only a path of ours: never another site, in whatever spelling."""
-    if not onward or not onward.startswith("/") or onward.startswith(("//", "/\\")) or not onward.isprintable():
+    if not onward or not onward.startswith("/") or not onward.isprintable():
         return HOME
-    return onward.encode("ascii", "ignore").decode()
+    # Encoded first: what is left out must not bring two slashes together.
+    found = quote(onward, safe=_IN_PATHS)
+    return HOME if found.startswith(("//", "/\\")) else found
