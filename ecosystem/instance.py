@@ -399,7 +399,8 @@ def _steps(settings: Settings) -> dict[str, Callable[[], bool]]:
     steps: dict[str, Callable[[], bool]] = {"supervisord": lambda: _answers(client)}
     names = ["postgres", "redis", *(["sandbox"] if settings.sandbox else []), *(["zygote"] if settings.prefork else [])]
     steps |= {name: probes[name] for name in (*names, "orchestrator")}
-    steps["gateway"] = lambda: _gateway_is_ready(settings)
+    # Before that its address takes connections already, and answers none of them.
+    steps["gateway"] = lambda: probes["orchestrator"]() and _gateway_is_ready(settings)
     return steps
 
 
