@@ -16,16 +16,16 @@ from typing import TYPE_CHECKING, Final, Self
 
 import redis
 import rq
+from rq.serializers import JSONSerializer
 from rq.timeouts import BaseDeathPenalty
 
-from ecosystem.contract import keys
 from ecosystem.contract.ids import new_ulid
 from ecosystem.services.postgres import effective_database_url
 from ecosystem.services.redis import effective_redis_url
 from orchestrator.registry import secrets
 from orchestrator.webhooks.jobs import Runtime, install
 from orchestrator.webhooks.limits import make_limits
-from orchestrator.webhooks.queue import connect
+from orchestrator.webhooks.queue import WakeUp, connect, open_queue
 
 if TYPE_CHECKING:
     from typing import Any
@@ -76,6 +76,19 @@ class WebhookWorker(rq.SimpleWorker):  # type: ignore[misc]
         self._stop_requested = True
 
 
+def make_worker(prefix: str, client: redis.Redis, name: str) -> WebhookWorker:
+    """A worker of the queue of wake-ups."""
+    return WebhookWorker(
+        [open_queue(prefix, client)],
+        connection=client,
+        name=name,
+        worker_ttl=WORKER_TTL_S,
+        log_job_description=False,
+        serializer=JSONSerializer,
+        job_class=WakeUp,
+    )
+
+
 class Crew:
     """The threads. `run` returns once the process was told to end; raises DomainError when it cannot begin."""
 
@@ -119,13 +132,8 @@ class Crew:
             try:
                 client.ping()
                 # The name is new each time: one that was killed is still listed under its old one.
-                worker = WebhookWorker(
-                    [keys.webhook_queue(self._settings.redis_prefix)],
-                    connection=client,
-                    name=f"webhooks-{self._slot}-{place + 1}-{new_ulid()}",
-                    worker_ttl=WORKER_TTL_S,
-                    log_job_description=False,
-                )
+                name = f"webhooks-{self._slot}-{place + 1}-{new_ulid()}"
+                worker = make_worker(self._settings.redis_prefix, client, name)
                 self._workers[place] = worker
                 worker.work(logging_level="WARNING")
             except (redis.RedisError, OSError) as error:
