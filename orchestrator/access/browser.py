@@ -10,6 +10,7 @@ import base64
 import binascii
 import hashlib
 import hmac
+import ipaddress
 import secrets
 import time
 from collections import OrderedDict
@@ -111,7 +112,11 @@ class BrowserSessions:
 
 
 class SignInThrottle:
-    """Failed sign-ins per address: a few in some minutes, then none is looked at. `clock` is monotonic."""
+    """Failed sign-ins per address: a few in some minutes, then none is looked at. `clock` is monotonic.
+
+    Of an IPv6 address the first half counts: whoever has one has all that share it. A success forgets nothing: else the holder of
+    one key could guess at another between two of them.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -125,17 +130,26 @@ class SignInThrottle:
 
     def failed(self, remote: str) -> None:
         """One more failure."""
-        self._failures[remote] = [*self._recent(remote), self._clock()][-FAILURES_MAX:]
-        self._failures.move_to_end(remote)
+        place = _network(remote)
+        self._failures[place] = [*self._recent(remote), self._clock()][-FAILURES_MAX:]
+        self._failures.move_to_end(place)
         while len(self._failures) > ADDRESSES_MAX:
             self._failures.popitem(last=False)
 
-    def succeeded(self, remote: str) -> None:
-        """Forgets the failures."""
-        self._failures.pop(remote, None)
-
     def _recent(self, remote: str) -> list[float]:
-        return [at for at in self._failures.get(remote, ()) if self._clock() - at < FAILURES_WINDOW_S]
+        return [at for at in self._failures.get(_network(remote), ()) if self._clock() - at < FAILURES_WINDOW_S]
+
+
+def _network(remote: str) -> str:
+    try:
+        address = ipaddress.ip_address(remote.partition("%")[0])
+    except ValueError:
+        return remote
+    if isinstance(address, ipaddress.IPv4Address):
+        return remote
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(ipaddress.ip_network((int(address) >> 64 << 64, 64)))
 
 
 def check_origin(request: web.Request, own: Collection[str]) -> None:

@@ -160,7 +160,6 @@ class SignInRoutes:
                 self._throttle.failed(remote)
             self._note(request, None, "sign-in", error.status, error.code)
             raise
-        self._throttle.succeeded(remote)
         self._note(request, caller, "sign-in", 200, "ok")
         return caller
 

@@ -147,9 +147,9 @@ async def post_form(zap: Orchestrated, body: str, **headers: str) -> Any:
     ("onward", "location"),
     [
         ("/docs", "/docs"), ("", "/docs"), ("https://evil.example/", "/docs"), ("//evil.example", "/docs"),
-        ("/%5Cevil.example", "/%5Cevil.example"),
+        ("/%5Cevil.example", "/%5Cevil.example"), ("javascript:alert(1)", "/docs"), ("/a%0d%0aSet-Cookie:x", "/docs"),
         # Characters a header cannot hold: were they left out, two slashes would meet.
-        ("/%C3%A9/evil.example", "/%C3%A9/evil.example"), ("/%E2%80%8B/evil.example", "/docs"), ("javascript:alert(1)", "/docs"), ("/a%0d%0aSet-Cookie:x", "/docs"),
+        ("/%C3%A9/evil.example", "/%C3%A9/evil.example"), ("/%E2%80%8B/evil.example", "/docs"),
         ("/sessions%3Fx=1", "/sessions?x=1"),
     ],
 )  # fmt: skip
@@ -242,3 +242,17 @@ async def test_a_websocket_of_a_foreign_page_is_refused(zap: Orchestrated) -> No
     }  # fmt: skip
     answer = await zap.http("GET", "/api/alpha/ws", headers={**headers, "Origin": "https://evil.example"})
     assert (answer.status, answer.body["code"]) == (403, "foreign_origin")
+
+
+async def test_one_good_key_does_not_allow_more_guesses_at_another(zap: Orchestrated) -> None:
+    own = (await zap.create("alpha"))["api_key"]
+    for _ in range(FAILURES_MAX - 1):
+        assert await guess(zap, "canary-guess-1") == 401
+    assert await guess(zap, own) == 200
+    assert await guess(zap, "canary-guess-2") == 401
+    assert await guess(zap, "canary-guess-3") == 429
+    assert await guess(zap, own) == 429
+
+
+async def guess(zap: Orchestrated, key: str) -> int:
+    return (await zap.http("POST", "/login", {"key": key}, key=None)).status

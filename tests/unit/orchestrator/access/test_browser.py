@@ -123,9 +123,28 @@ def test_failures_are_throttled_per_address_and_forgotten() -> None:
     throttle.check("192.0.2.2")
     now[0] += FAILURES_WINDOW_S
     throttle.check("192.0.2.1")
-    throttle.failed("192.0.2.1")
-    throttle.succeeded("192.0.2.1")
-    throttle.check("192.0.2.1")
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("2001:db8::1", "2001:db8::ffff:2", True),
+        ("2001:db8:0:1::1", "2001:db8:0:2::1", False),
+        ("fe80::1%eth0", "fe80::2%eth0", True),
+        ("::ffff:192.0.2.1", "192.0.2.1", True),
+        ("::ffff:192.0.2.1", "::ffff:192.0.2.2", False),
+        ("unknown", "unknown", True),
+    ],
+)
+def test_whoever_has_many_addresses_has_one_allowance(one: str, other: str, same: bool) -> None:
+    throttle = SignInThrottle(lambda: 0.0)
+    for _ in range(FAILURES_MAX):
+        throttle.failed(one)
+    if same:
+        with pytest.raises(SignInThrottled):
+            throttle.check(other)
+    else:
+        throttle.check(other)
 
 
 @pytest.mark.parametrize(
