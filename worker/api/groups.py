@@ -254,16 +254,15 @@ async def leave(request: web.Request) -> web.Response:
 
 
 async def set_photo(request: web.Request) -> web.Response:
-    """`POST /group/photo`: multipart fields `group_id` and `photo`, which is made a square JPEG where it is none."""
+    """`POST /group/photo`: `group_id` and `photo`, made a square JPEG where it is none; without a photo there is none then."""
     session = request.app[SESSION]
     session.must_be_authenticated()
     about, jpeg = await read_picture(request, AboutGroup, "photo")
     group = parse_group(about.group_id)
     if jpeg is None:
-        # It sends an empty picture where none would take it away.
-        raise NotSupportedByEngine(
-            "the WhatsApp engine cannot take a group's picture away; use the phone", field="photo"
-        )
+        await session.do(groups.remove_photo, group)
+        done = "Success remove group photo"
+        return success(done, {"picture_id": "remove", "message": done})
     ident = await session.do(groups.set_photo, group, jpeg)
     done = "Success update group photo"
     return success(done, {"picture_id": ident, "message": done})

@@ -26,7 +26,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from worker.engine import settingspatch
+from worker.engine import mending
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -75,7 +75,7 @@ class _State:
     after_load: Callable[[], None] | None = None
     started: bool = False
     kept: object = None
-    settings: bool = False
+    mended: frozenset[str] = frozenset()
 
 
 def library_path() -> Path:
@@ -124,7 +124,7 @@ def start(environ: Mapping[str, str]) -> ctypes.CDLL:
         _construct({**GO_DEFAULTS, **environ})
     else:
         _State.library = _load(library_path())
-        _State.settings = _patch_loaded(library_path())
+        _State.mended = _mend_loaded(library_path())
         if _State.after_load is not None:
             _State.after_load()
     library = _State.library
@@ -140,27 +140,35 @@ def mode() -> Mode | None:
     return _State.mode
 
 
-def writes_settings() -> bool:
-    """Whether the library of this process can change settings of the account; see settingspatch."""
-    return _State.settings
+def is_mended(what: str) -> bool:
+    """Whether one of the mistakes in mending.MENDS is mended in the library of this process."""
+    return what in _State.mended
 
 
-def _patch_loaded(path: Path) -> bool:
-    """Writes the changes of settingspatch over the loaded library, whose pages are protected; False where that cannot be."""
+def _mend_loaded(path: Path) -> frozenset[str]:
+    """Mends the loaded library, writing over pages that are protected; what was mended."""
     if platform.system() != "Linux" or platform.machine() != "x86_64":
-        return False
+        return frozenset()
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            made = settingspatch.changes(data)
+            made = _mends(data)
             loads, _ = _segments(data)
         base = _base(path)
         with Path("/proc/self/mem").open("r+b", buffering=0) as memory:
-            for offset, code in made:
-                os.pwrite(memory.fileno(), code, base + _address(loads, offset))
+            for at, code in (change for changes in made.values() for change in changes):
+                os.pwrite(memory.fileno(), code, base + _address(loads, at))
     except (GoLibraryError, OSError) as error:
-        log.warning("golib_without_settings", extra={"reason": str(error)})
-        return False
-    return bool(made)
+        log.warning("golib_not_mended", extra={"reason": str(error)})
+        return frozenset()
+    return frozenset(made)
+
+
+def _mends(data: bytes | bytearray | mmap.mmap) -> dict[str, list[mending.Change]]:
+    """What can be mended → the changes for it."""
+    found = {what: find(data) for what, find in mending.MENDS.items()}
+    for what in (what for what, changes in found.items() if not changes):
+        log.warning("golib_not_mended", extra={"reason": f"the place for {what} was not found"})
+    return {what: changes for what, changes in found.items() if changes}
 
 
 def _load(path: Path) -> ctypes.CDLL:
@@ -178,14 +186,10 @@ def _map(cache: Path) -> None:
     offset, patched = without_go_start(data)
     if not keep_decrypted(patched):
         log.warning("golib_unprotected", extra={"reason": "the place where decrypted messages are kept was not found"})
-    made = settingspatch.changes(patched)
-    for at, code in made:
+    made = _mends(patched)
+    for at, code in (change for changes in made.values() for change in changes):
         patched[at : at + len(code)] = code
-    if not made:
-        log.warning(
-            "golib_without_settings", extra={"reason": "the place where their collection is chosen was not found"}
-        )
-    _State.settings = bool(made)
+    _State.mended = frozenset(made)
     # Named by content, so that a newer library never meets the copy of an older one; "neonize-" first, for whoever looks it
     # up among the mappings.
     target = cache / f"neonize-{hashlib.sha256(patched).hexdigest()[:20]}.so"

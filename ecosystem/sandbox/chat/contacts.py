@@ -101,8 +101,8 @@ def picture(connection: Connection, query: Node) -> Answer:
     if query.text("type") == "set":
         part = query.child("picture")
         data = part.data if part else b""
-        if data and not data.startswith(_JPEG):
-            return Refused(406)
+        if part is not None and not data.startswith(_JPEG):
+            return Refused(406)  # also an empty one: taking the picture away is a request without one
         if target is not None and target.server == GROUP_SERVER:
             return _set_group_picture(connection, target, data)
         return set_picture(connection.hub, connection.account, data, skip=connection.device.key)

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
-from ecosystem.contract.errors import GroupNotFound, InvalidImage, InviteLinkInvalid, NotGroupAdmin, NotInGroup
+from ecosystem.contract.errors import (
+    GroupNotFound,
+    InvalidImage,
+    InviteLinkInvalid,
+    NotGroupAdmin,
+    NotInGroup,
+    NotSupportedByEngine,
+)
+from worker.engine import golib
 from worker.engine.failures import check
 from worker.engine.natives import neonize
 from worker.engine.translate import bare, is_user, moment, native_jid
@@ -39,6 +47,9 @@ _LINK: Final[dict[str, type[DomainError]]] = {
     "invite link is not valid": InviteLinkInvalid,
     "invite link has been revoked": InviteLinkInvalid,
 }
+
+
+_NO_PICTURE: Final = "didn't find picture ID"
 
 
 class Member(msgspec.Struct, frozen=True):
@@ -163,6 +174,15 @@ def set_photo(client: Client, group: str, jpeg: bytes) -> str:
     answer = neonize.SetGroupPhotoReturnFunction.FromString(client.call("SetGroupPhoto", _jid(group), jpeg))
     check(answer.Error, {**_ADMIN, "406": InvalidImage, "not a valid image": InvalidImage})
     return str(answer.PictureID)
+
+
+def remove_photo(client: Client, group: str) -> None:
+    """Takes the picture away. Raises NotSupportedByEngine, NotGroupAdmin, GroupNotFound."""
+    if not golib.is_mended("pictures"):
+        raise NotSupportedByEngine("the WhatsApp engine of this machine cannot take a group's picture away")
+    answer = neonize.SetGroupPhotoReturnFunction.FromString(client.call("SetGroupPhoto", _jid(group), b""))
+    if _NO_PICTURE not in answer.Error:  # it looks for the new one's id in an answer that rightly has none
+        check(answer.Error, _ADMIN)
 
 
 def set_name(client: Client, group: str, name: str) -> None:

@@ -14,8 +14,8 @@ import msgspec
 from ecosystem.contract.errors import NotSupportedByEngine
 from worker.engine import golib
 from worker.engine.failures import check
+from worker.engine.mending import REGULAR_HIGH, REGULAR_LOW
 from worker.engine.natives import neonize
-from worker.engine.settingspatch import REGULAR_HIGH, REGULAR_LOW
 
 if TYPE_CHECKING:
     from worker.engine.protocol import Client
@@ -84,7 +84,7 @@ def _change(kind: str, *index: str) -> Any:
 
 
 def _write(client: Client, collection: int, *changes: Any) -> None:
-    if not golib.writes_settings():
+    if not golib.is_mended("settings"):
         raise NotSupportedByEngine("the WhatsApp engine of this machine cannot change settings of the account")
     for tries_left in reversed(range(_TRIES)):
         patch = neonize.PatchInfo(Timestamp=time.time_ns(), Type=collection, Mutations=changes)

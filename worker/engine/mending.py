@@ -1,11 +1,15 @@
-"""Makes the library send changes of settings (pinned, archived, starred, deleted here) under the name of their collection.
+"""Mends two mistakes in the library's machine code. What is changed, and whether it is there at all, is found by its shape.
 
-neonize's SendAppState finds that name by comparing pointers (`switch patchInfo.Type { case X.Enum(): …`), which are never the
-same: each change leaves under an empty name and is refused. The three comparisons are turned into comparisons of the values they
-point at. Of the five collections it only has branches for three, and none for the two that hold what we set: the first two
-branches become theirs.
+Settings (pinned, archived, starred, deleted here) are sent under the name of their collection. neonize's SendAppState finds
+that name by comparing pointers (`switch patchInfo.Type { case X.Enum(): …`), which are never the same: each change leaves
+under an empty name and is refused. The three comparisons are turned into comparisons of the values they point at. Of the five
+collections it only has branches for three, and none for the two that hold what we set: the first two branches become theirs.
 
-Source: neonize `goneonize/utils/decoder.go` (DecodePatchInfo), machine code of 0.5.2 for x86-64; whatsmeow `appstate/keys.go`.
+Pictures of groups can be taken away. whatsmeow's SetGroupPhoto does that for nil, and neonize hands it an empty slice: the
+test of the slice's address becomes one of its length.
+
+Source: neonize `goneonize/utils/decoder.go` (DecodePatchInfo), `goneonize/main.go`; whatsmeow `appstate/keys.go`, `group.go`;
+the machine code of 0.5.2 for x86-64.
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 if TYPE_CHECKING:
     import mmap
+    from collections.abc import Callable
 
     Code: TypeAlias = bytes | bytearray | mmap.mmap
 
@@ -45,7 +50,12 @@ _BRANCHES: Final = ((REGULAR_LOW, b"regular_low"), (REGULAR_HIGH, b"regular_high
 """What each branch is for afterwards; None: it keeps its name."""
 
 
-def changes(library: Code) -> list[Change]:
+_PICTURE: Final = re.compile(rb"\x48\x89\xbc\x24....\x48\x85(?P<test>\xff)\x75.\x31\xd2\x31\xf6\x66\x90\xe9", re.DOTALL)
+"""`test %rdi, %rdi`, the address of the picture; its length is in %rsi."""
+_TEST_LENGTH: Final = b"\xf6"
+
+
+def settings(library: Code) -> list[Change]:
     """What is to be written into the library's file; nothing for one of another shape.
 
     Code and texts lie in the file as far from each other as in memory: `lea` needs no more than that.
@@ -65,3 +75,13 @@ def changes(library: Code) -> list[Change]:
             made.append((start + _NAME_AT + 3, struct.pack("<i", at - (start + _NAME_END))))
             made.append((start + _LENGTH_AT + 1, struct.pack("<I", len(name))))
     return made
+
+
+def pictures(library: Code) -> list[Change]:
+    """The same for pictures of groups."""
+    found = list(_PICTURE.finditer(library))
+    return [(found[0].start("test"), _TEST_LENGTH)] if len(found) == 1 else []
+
+
+MENDS: Final[dict[str, Callable[[Code], list[Change]]]] = {"settings": settings, "pictures": pictures}
+"""What is mended → how."""

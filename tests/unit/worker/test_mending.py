@@ -1,4 +1,4 @@
-"""What is changed in the installed library so that settings leave under the name of their collection."""
+"""What is mended in the installed library: the names settings leave under, and the test of a picture's length."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import struct
 import pytest
 
 from ecosystem.contract.errors import AppStateNotReady, NotSupportedByEngine, WhatsAppRejected
-from worker.engine import golib, settingspatch
+from worker.engine import golib, mending
 from worker.engine.natives import neonize
 from worker.engine.operations import settings
 
@@ -19,7 +19,7 @@ def library() -> bytes:
 
 def test_the_place_is_found_once_and_the_names_are_the_right_ones(library: bytes) -> None:
     changed = bytearray(library)
-    made = settingspatch.changes(library)
+    made = mending.settings(library)
     for at, code in made:
         changed[at : at + len(code)] = code
     assert len(made) == 7
@@ -31,8 +31,15 @@ def test_the_place_is_found_once_and_the_names_are_the_right_ones(library: bytes
             length = struct.unpack_from("<I", changed, at + 5)[0]
             names.append(library[start : start + length])
     assert names == [b"regular_low", b"regular_high"]
-    assert settingspatch.changes(changed) == [], "there was one such place"
-    assert settingspatch.changes(b"\x7fELF of another kind") == []
+    assert mending.settings(changed) == [], "there was one such place"
+    assert mending.settings(b"\x7fELF of another kind") == []
+
+
+def test_the_test_of_a_picture_is_found_once(library: bytes) -> None:
+    ((at, code),) = mending.pictures(library)
+    changed = library[:at] + code + library[at + len(code) :]
+    assert (library[at - 2 : at + 1], changed[at - 2 : at + 1]) == (b"\x48\x85\xff", b"\x48\x85\xf6")
+    assert mending.pictures(changed) == []
 
 
 class Sending:
@@ -54,7 +61,7 @@ CONFLICT = 'server returned error updating app state: <error code="409" text="co
 
 
 def test_without_the_change_nothing_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(golib, "writes_settings", lambda: False)
+    monkeypatch.setattr(golib, "is_mended", lambda _: False)
     client = Sending()
     with pytest.raises(NotSupportedByEngine):
         settings.star(client, MARK, True)  # type: ignore[arg-type]
@@ -62,7 +69,7 @@ def test_without_the_change_nothing_is_tried(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_conflict_is_tried_again_and_refusals_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(golib, "writes_settings", lambda: True)
+    monkeypatch.setattr(golib, "is_mended", lambda _: True)
     monkeypatch.setattr(settings, "_PAUSE_S", 0.0)
     client = Sending(CONFLICT, "")
     settings.pin(client, "1@s.whatsapp.net", True)  # type: ignore[arg-type]
