@@ -10,22 +10,23 @@ import argparse
 import contextlib
 import json
 import os
-import shutil
 import signal
 import sys
-import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from tests.e2e.hardships import ShiftedInstance, SmallDisk, leak
 from tests.e2e.instance import Answer, Instance, until
+from tests.support.proxy_thread import ProxyThread
 from tests.support.spin import spin
 
 VICTIM, OTHERS = "alpha", ("beta", "gamma")
 NUMBERS: Final = {"alpha": "5511900000001", "beta": "5521900000002", "gamma": "5531900000003"}
 PHONE: Final = "5541900000004"
 LOOK_S: Final = 0.2
+LOGIN: Final = ("ana", "s3cret@:/")
+HOUR_S: Final = 3600
 View = dict[str, Any]
 Seen = Callable[[View], bool]
 
@@ -35,7 +36,8 @@ class Scene:
 
     def __init__(self, instance: Instance) -> None:
         self.instance = instance
-        self.notes: list[str] = []
+        self.disk = SmallDisk(instance.home.root / "storages" / f"session_{VICTIM}")
+        self.proxy: ProxyThread
 
     def prepare(self) -> None:
         for name, number in NUMBERS.items():
@@ -100,41 +102,51 @@ class Scene:
         for pid in reversed(stopped):
             os.kill(pid, signal.SIGCONT)
 
+    def small_disk(self) -> None:
+        """The victim's folder lies on a small file system of its own from now on."""
+        self._stopped()
+        self.disk.mount()
+        self._started()
+
     def fill_disk(self) -> None:
-        """The victim's folder lies on a small file system of its own kind: /dev/shm, which this fills."""
-        room = shutil.disk_usage("/dev/shm").total
-        # It is memory: filling a large one would starve the whole machine.
-        assert room <= 128 << 20, f"/dev/shm has {room >> 20} MiB: this row needs a small one (docker's own is 64 MiB)"
-        folder = self.instance.home.root / "storages" / f"session_{VICTIM}"
-        self.instance.zap("stop", VICTIM)
-        until("stopped", lambda: self.instance.session(VICTIM)["status"] == "disconnected")
-        self.small = Path(tempfile.mkdtemp(prefix="zv-disk-", dir="/dev/shm"))
-        target = self.small / "session"
-        shutil.copytree(folder, target)
-        shutil.rmtree(folder)
-        folder.symlink_to(target)
-        self.instance.zap("start", VICTIM)
-        self.instance.wait_status(VICTIM, "authenticated", timeout=60)
-        self.filler = self.small / "filler"
-        with contextlib.suppress(OSError), self.filler.open("wb", buffering=0) as file:
-            for size in (1 << 20, 1 << 12, 1):
-                with contextlib.suppress(OSError):
-                    while True:
-                        file.write(b"\0" * size)
-        self.notes.append("filled")
+        self.disk.fill()
         self.instance.zap("sandbox", "say", PHONE, VICTIM, "no room for this", check=False)
 
-    def make_room(self) -> None:
-        self.filler.unlink()
+    def whole_disk(self) -> None:
+        self._stopped()
+        self.disk.unmount()
+        self._started()
 
-    def tidy_disk(self) -> None:
+    def leaking(self) -> None:
+        """A limit the worker is well below, until it leaks."""
+        used = until("memory", lambda: self.instance.session(VICTIM).get("memory_bytes"), timeout=60)
+        self.policy(max_memory_bytes=int(used) + (24 << 20))
+
+    def behind_proxy(self) -> None:
+        self.proxy = ProxyThread("http", int(self.instance.settings["SANDBOX_PORT"]), login=LOGIN)
+        self.proxy.__enter__()
+        self.set_proxy(LOGIN[1])
+        until("logged in through it", lambda: self.proxy.server.targets and _calm(self), timeout=90)
+
+    def set_proxy(self, password: str) -> None:
+        body = {"host": "127.0.0.1", "port": self.proxy.server.port, "username": LOGIN[0], "password": password}
+        answer = self.instance.http("PUT", f"/sessions/{VICTIM}/proxy", body | {"type": "http", "required": True})
+        assert answer.status == 200, answer
+
+    def without_proxy(self) -> None:
+        self.instance.zap("proxy", "remove", VICTIM, "--no-longer-required")
+        until("logged in without it", lambda: _calm(self), timeout=90)
+        self.proxy.__exit__()
+
+    def jump(self, seconds: int) -> None:
+        assert isinstance(self.instance, ShiftedInstance)
+        self.instance.jump(seconds)
+
+    def _stopped(self) -> None:
         self.instance.zap("stop", VICTIM)
         until("stopped", lambda: self.instance.session(VICTIM)["pid"] is None)
-        folder = self.instance.home.root / "storages" / f"session_{VICTIM}"
-        target = folder.resolve()
-        folder.unlink()
-        shutil.copytree(target, folder)
-        shutil.rmtree(self.small)
+
+    def _started(self) -> None:
         self.instance.zap("start", VICTIM)
         self.instance.wait_status(VICTIM, "authenticated", timeout=60)
 
@@ -145,6 +157,10 @@ def is_in(*reasons: str) -> Seen:
 
 def has_health(*words: str) -> Seen:
     return lambda view: str(view["health"]) in words
+
+
+def anything(_: View) -> bool:
+    return True
 
 
 def not_fine(view: View) -> bool:
@@ -159,7 +175,8 @@ class Row(NamedTuple):
     """`seen`: the fault shows in the victim's view. `cure`: what makes the repair possible, once it was seen.
 
     `by_operator`: the cure includes a command of the operator. `program`: a program is the victim. `wide`: it hits the server, so
-    that the state of others may change too, though never their process.
+    that the state of others may change too, though never their process. `ready` comes before, `tidy` after; `shifted`: on an
+    instance whose clock can jump.
     """
 
     name: str
@@ -171,6 +188,8 @@ class Row(NamedTuple):
     program: str | None = None
     tidy: Callable[[Scene], object] = lambda _: None
     all_die: bool = False
+    ready: Callable[[Scene], object] = lambda _: None
+    shifted: bool = False
     within_s: float = 150.0
 
 
@@ -204,6 +223,12 @@ ROWS: Final = (
     Row("worker killed", lambda scene: scene.signal(signal.SIGKILL)),
     Row("worker stopped (SIGSTOP)", lambda scene: scene.signal(signal.SIGSTOP)),
     Row("worker in a busy loop", lambda scene: spin(scene.instance.worker_pid(VICTIM))),
+    Row(
+        "worker leaking memory",
+        lambda scene: leak(scene.instance.worker_pid(VICTIM)),
+        ready=Scene.leaking,
+        tidy=Scene.policy,
+    ),
     Row("worker over its memory", Scene.shrink, cure=Scene.policy, tidy=Scene.policy),
     Row("half-open socket", lambda scene: scene.fault("silent"), seen=is_in("deaf"), cure=Scene.heal),
     Row("silent at login", Scene.silence_at_login, seen=is_in("network", "deaf"), cure=Scene.heal),
@@ -227,8 +252,35 @@ ROWS: Final = (
         cure=Scene.pair_again,
         by_operator=True,
     ),
-    Row("disk full", Scene.fill_disk, seen=is_in("disk_full"), cure=Scene.make_room, tidy=Scene.tidy_disk),
-    Row("machine asleep for 40 s", Scene.suspend, wide=True),
+    Row(
+        "proxy dead",
+        lambda scene: scene.proxy.stop(),
+        ready=Scene.behind_proxy,
+        seen=is_in("proxy_failed"),
+        cure=lambda scene: scene.proxy.start(),
+        tidy=Scene.without_proxy,
+    ),
+    Row(
+        "proxy refuses the password",
+        lambda scene: scene.set_proxy("wrong"),
+        ready=Scene.behind_proxy,
+        seen=is_in("proxy_failed"),
+        cure=lambda scene: scene.set_proxy(LOGIN[1]),
+        by_operator=True,
+        tidy=Scene.without_proxy,
+    ),
+    Row(
+        "disk full",
+        Scene.fill_disk,
+        ready=Scene.small_disk,
+        seen=is_in("disk_full"),
+        cure=lambda scene: scene.disk.make_room(),
+        tidy=Scene.whole_disk,
+    ),
+    # Nothing is to be seen of these three: nobody's process and nobody's state changes.
+    Row("machine asleep for 40 s", Scene.suspend, seen=anything, wide=True),
+    Row("clock an hour ahead", lambda scene: scene.jump(HOUR_S), seen=anything, shifted=True),
+    Row("clock an hour back again", lambda scene: scene.jump(0), seen=anything, shifted=True),
     _killed("zygote"),
     _killed("orchestrator"),
     _killed("redis"),
@@ -264,6 +316,7 @@ class Outcome(NamedTuple):
 def play(scene: Scene, row: Row) -> Outcome:
     """Makes the fault, watches until it was seen and repaired, and looks at the others."""
     until("a calm start", lambda: _calm(scene), timeout=90)
+    row.ready(scene)
     before = scene.views() or {}
     old_pid = _program_pid(scene, row)
     states: list[str] = []
@@ -363,14 +416,26 @@ def _others(before: dict[str, View], after: dict[str, View], row: Row) -> str:
 
 
 def run(names: list[str], *, settings: dict[str, str]) -> list[Outcome]:
-    """The rows whose name holds one of `names`; all without."""
+    """The rows whose name holds one of `names`; all without. Those of a clock that jumps have an instance of their own."""
     chosen = [row for row in ROWS if not names or any(name in row.name for name in names)]
-    with Instance(sandbox=True, **settings) as instance:
-        instance.up()
-        scene = Scene(instance)
-        scene.prepare()
-        outcomes = []
-        for row in chosen:
+    outcomes: list[Outcome] = []
+    for kind, rows in (
+        (Instance, [row for row in chosen if not row.shifted]),
+        (ShiftedInstance, [row for row in chosen if row.shifted]),
+    ):
+        if rows:
+            with kind(sandbox=True, **settings) as instance:
+                instance.up()
+                scene = Scene(instance)
+                scene.prepare()
+                outcomes += _play_all(scene, rows)
+    return outcomes
+
+
+def _play_all(scene: Scene, rows: list[Row]) -> list[Outcome]:
+    outcomes = []
+    try:
+        for row in rows:
             try:
                 outcome = play(scene, row)
             except AssertionError as error:
@@ -379,7 +444,9 @@ def run(names: list[str], *, settings: dict[str, str]) -> list[Outcome]:
             sys.stderr.write(
                 f"{outcome.row}: seen {outcome.seen_s} s, repaired {outcome.repaired_s} s, {outcome.others}\n"
             )
-        return outcomes
+    finally:
+        scene.disk.end()
+    return outcomes
 
 
 def _table(outcomes: list[Outcome]) -> str:

@@ -1,4 +1,4 @@
-"""A rolling reload under send traffic, and a session loaded on demand: what it takes, and that nothing fails.
+"""A rolling reload and another orchestrator under send traffic, and a session loaded on demand: that nothing fails, and its time.
 
 python -m tests.e2e.rolling --sessions 20    prints the figures as JSON; ends with 1 when a request was answered 5xx
 """
@@ -97,6 +97,28 @@ def roll(instance: Instance, names: Sequence[str]) -> dict[str, Any]:
         "sessions": len(names),
         "reload_s": round(took, 2),
         "replaced": sum(before[name] != after[name] for name in names),
+        **_figures(traffic),
+    }
+
+
+def exchange(instance: Instance, names: Sequence[str]) -> dict[str, Any]:
+    """Ends the orchestrator and starts another one while all sessions send; what came of it."""
+    workers = {name: instance.worker_pid(name) for name in names}
+    before = instance.program_pid("orchestrator")
+    with Traffic(instance, names, pause_s=PAUSE_S / 3) as traffic:
+        until("traffic", lambda: sum(traffic.statuses.values()) >= len(names), timeout=60)
+        instance.supervisorctl("restart", "orchestrator")
+        sent = sum(traffic.statuses.values())
+        until("traffic goes on", lambda: sum(traffic.statuses.values()) >= sent + len(names), timeout=60)
+    return {
+        "another_orchestrator": instance.program_pid("orchestrator") != before,
+        "same_workers": workers == {name: instance.worker_pid(name) for name in names},
+        **_figures(traffic),
+    }
+
+
+def _figures(traffic: Traffic) -> dict[str, Any]:
+    return {
         "requests": sum(traffic.statuses.values()),
         "statuses": {str(status): count for status, count in sorted(traffic.statuses.items())},
         "slowest_request_s": round(traffic.slowest_s, 2),
@@ -118,7 +140,7 @@ def load_on_demand(instance: Instance, session: str, *, times: int) -> list[floa
 
 
 def main() -> int:
-    """Runs both and prints the figures."""
+    """Runs all and prints the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sessions", type=int, default=20)
     count = parser.parse_args().sessions
@@ -128,9 +150,12 @@ def main() -> int:
         instance.create("idle")
         loads = load_on_demand(instance, "idle", times=LOADS)
         instance.http("POST", "/sessions/idle/stop?wait=10")
-        rolled = roll(instance, pair_many(instance, count))
-    sys.stdout.write(json.dumps({"load_on_demand_s": loads, "rolling_reload": rolled}, indent=2) + "\n")
-    return int(bool(rolled["failures"]))
+        names = pair_many(instance, count)
+        rolled = roll(instance, names)
+        exchanged = exchange(instance, names)
+    figures = {"load_on_demand_s": loads, "rolling_reload": rolled, "exchange_of_the_orchestrator": exchanged}
+    sys.stdout.write(json.dumps(figures, indent=2) + "\n")
+    return int(bool(rolled["failures"] or exchanged["failures"]))
 
 
 if __name__ == "__main__":

@@ -29,11 +29,12 @@ class Storm(NamedTuple):
     allowed: int
     busiest_second: int
     back_s: float
-    same_processes: bool
+    replaced: dict[str, str]
+    """Sessions whose process is another one now, each with why its worker ended."""
 
     @property
     def held(self) -> bool:
-        return self.tries <= self.allowed and self.back_s <= ALLOWED_BACK_S and self.same_processes
+        return self.tries <= self.allowed and self.back_s <= ALLOWED_BACK_S and not self.replaced
 
 
 def knocks(instance: Instance) -> int:
@@ -49,6 +50,13 @@ def everybody(instance: Instance) -> dict[str, Any]:
 
 def logged_in(instance: Instance) -> int:
     return sum(view["status"] == "authenticated" for view in everybody(instance).values())
+
+
+def why_it_ended(instance: Instance, name: str) -> str:
+    """What the log of a session says of the end of its last worker."""
+    lines = instance.zap("logs", name, "--lines", "200", check=False).stdout.splitlines()
+    ends = [line for line in lines if "worker_ends" in line]
+    return ends[-1] if ends else "nothing in its log"
 
 
 def pair_many(instance: Instance, sessions: int) -> None:
@@ -88,7 +96,9 @@ def rage(instance: Instance, *, away_s: float, per_second: float) -> Storm:
         allowed=allowed,
         busiest_second=max(count - looks[max(0, place - 2)][1] for place, (_, count) in enumerate(looks)),
         back_s=round(lasted - away_s, 1),
-        same_processes=all(after[name]["pid"] == view["pid"] for name, view in before.items()),
+        replaced={
+            name: why_it_ended(instance, name) for name, view in before.items() if after[name]["pid"] != view["pid"]
+        },
     )
 
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 
 from tests.e2e.conftest import ALPHA, BETA
 from tests.e2e.instance import Instance, until
-from tests.e2e.rolling import load_on_demand, pair_many, roll
-from tests.support.proxy_server import ProxyServer
+from tests.e2e.rolling import exchange, load_on_demand, pair_many, roll
+from tests.support.proxy_thread import ProxyThread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,32 +25,6 @@ def instance() -> Iterator[Instance]:
         yield running
 
 
-class ProxyThread:
-    """A proxy in a loop of its own. Use as a context manager."""
-
-    def __init__(self, kind: Literal["http", "socks5"], door_port: int, *, login: tuple[str, str] | None) -> None:
-        self.server = ProxyServer(kind, door_port=door_port, login=login)
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        asyncio.run_coroutine_threadsafe(self.server.start(), self._loop).result(30)
-        return self
-
-    def stop(self) -> None:
-        asyncio.run_coroutine_threadsafe(self.server.stop(), self._loop).result(30)
-
-    def start(self) -> None:
-        asyncio.run_coroutine_threadsafe(self.server.start(), self._loop).result(30)
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(30)
-        self._loop.close()
-
-
 def test_an_idle_unpaired_session_is_unloaded_and_answers_on_demand(instance: Instance) -> None:
     instance.create("idle")
     took = load_on_demand(instance, "idle", times=1)
@@ -62,7 +34,7 @@ def test_an_idle_unpaired_session_is_unloaded_and_answers_on_demand(instance: In
     instance.zap("delete", "idle", "--yes")
 
 
-def test_no_request_fails_while_sessions_are_reloaded_with_fresh_code(instance: Instance) -> None:
+def test_no_request_fails_while_sessions_get_fresh_code_and_the_fleet_another_orchestrator(instance: Instance) -> None:
     names = pair_many(instance, 2)
     zygote = instance.program_pid("zygote")
     done = roll(instance, names)
@@ -72,12 +44,25 @@ def test_no_request_fails_while_sessions_are_reloaded_with_fresh_code(instance: 
     assert instance.program_pid("zygote") != zygote
     for name in names:
         assert instance.session(name)["status"] == "authenticated"
+    exchanged = exchange(instance, names)
+    assert exchanged["failures"] == [], "clients wait for the next orchestrator"
+    assert exchanged["another_orchestrator"] is exchanged["same_workers"] is True
     instance.zap("flush", names[0])
     instance.zap("reset", "all")
     instance.zap("signal", "KILL", names[0])
     until("it is back", lambda: instance.session(names[0])["restarts"] == 1, timeout=40)
     instance.wait_status(names[0], "authenticated")
     instance.zap("delete", *names, "--yes")
+
+
+def test_nobody_waits_for_an_orchestrator_that_was_stopped(instance: Instance) -> None:
+    instance.supervisorctl("stop", "orchestrator")
+    try:
+        with pytest.raises(ConnectionError):
+            instance.http("GET", "/health", timeout=60)
+    finally:
+        instance.supervisorctl("start", "orchestrator")
+    assert instance.http("GET", "/health", timeout=60).status == 200
 
 
 @pytest.mark.parametrize("kind", ["socks5", "http"])
