@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import logging
 import sys
 from pathlib import Path
@@ -35,11 +34,16 @@ def main(argv: list[str] | None = None) -> int:
         settings = read_saved(Home(given.home.absolute()).settings)
         logs.setup(level=settings.log_level, pretty=settings.log_pretty, program=name_in_logs)
         if given.verb == "work":
-            # Only here: the pool is forked many times and carries nothing it does not need.
-            from orchestrator.webhooks import pool
+            # Only here: what waits, and what is forked many times, carries nothing it does not need.
+            from orchestrator.webhooks import standby
 
             lifeline.die_with_parent(parent=parent)
+            standby.until_called(settings)
+            from orchestrator.webhooks import pool
+
             return pool.run(settings)
+        import asyncio
+
         from orchestrator import main as program
 
         if given.verb == "serve":

@@ -88,7 +88,10 @@ class TargetFields(msgspec.Struct, frozen=True, kw_only=True):
 async def insert(
     connection: Connection, target_id: str, fields: TargetFields, *, session_id: str | None, primary: bool
 ) -> None:
-    """A new target. Raises IllegalAction where the session has its primary one already."""
+    """A new target, looked at soon: so whoever delivers is there before its first event.
+
+    Raises IllegalAction where the session has its primary one already.
+    """
     values = {**_written(fields), "id": target_id, "session_id": session_id, "primary": primary}
     try:
         await connection.execute(
@@ -103,7 +106,7 @@ async def insert(
         )
     except psycopg.errors.UniqueViolation as error:
         raise IllegalAction("the session's webhook was set by somebody else at the same time") from error
-    await connection.execute("INSERT INTO webhook_states (target_id) VALUES (%s)", (target_id,))
+    await connection.execute("INSERT INTO webhook_states (target_id, wake_at) VALUES (%s, now())", (target_id,))
 
 
 async def update(connection: Connection, target_id: str, fields: TargetFields) -> None:
@@ -299,6 +302,14 @@ async def due(connection: Connection, *, limit: int) -> list[str]:
         (limit,),
     )
     return [record["target_id"] for record in await cursor.fetchall()]
+
+
+async def any_enabled(connection: Connection) -> list[str]:
+    """One target that takes deliveries, if there is one."""
+    cursor = await connection.execute(
+        "SELECT id FROM webhook_targets WHERE enabled AND deleted_at IS NULL AND retired_at IS NULL LIMIT 1"
+    )
+    return [record["id"] for record in await cursor.fetchall()]
 
 
 async def mark_gone(connection: Connection, target_id: str, reason: str) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -54,6 +55,7 @@ class Keeper:
         self._source = source
         self._retention = retention
         self._chores: list[tuple[float, Callable[[], Awaitable[None]]]] = [
+            (math.inf, self.call),
             (TICK_S, self.wake_due),
             (5.0, self.fill_gaps),
             (5.0, self.bury),
@@ -76,6 +78,13 @@ class Keeper:
             await chore()
         except DomainError as error:
             _LOG.info("webhook_chore_failed", extra={"chore": chore.__name__, "code": error.code})
+
+    async def call(self) -> None:
+        """Once after the start, where there is a webhook: whoever stands by to deliver loads what that takes (see standby)."""
+        async with self._database.use() as connection:
+            any_target = await webhooks.any_enabled(connection)
+        if any_target:
+            await asyncio.to_thread(self._waker.wake, any_target)
 
     async def wake_due(self) -> None:
         """Targets somebody should be draining and nobody is. Raises RegistryDown, RedisDown."""
