@@ -1,7 +1,8 @@
 """The event stream as live feeds see it: each reads on from where it was, and is told when what it missed is no longer kept.
 
 A feed's place is the id of a stream entry. Feeds read beside the relay and take nothing away; how far back one can resume is a
-matter of what the relay keeps (`event_stream_keep`).
+matter of what the relay keeps (`event_stream_keep`). A feed holds one page at most: it reads on once the client took that, so a
+slow client costs no memory, and one that falls behind what is kept is told so as well.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
+import time
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import msgspec
@@ -30,6 +32,8 @@ WAIT_S: Final = 10.0
 """How long a feed is silent at most: then it says that it is still there."""
 TIMEOUT_S: Final = 3.0
 RETRY_S: Final = 1.0
+BEHIND_S: Final = 1.0
+"""A client that takes longer for a page may have fallen behind what is kept."""
 FEEDS_MAX: Final = 200
 _PLACE: Final = re.compile(r"\d{1,20}(-\d{1,20})?", re.ASCII)
 
@@ -121,19 +125,28 @@ class FeedSource:
         try:
             if oldest is not None:
                 yield Gap(place, oldest)
+            doubtful = oldest is None
             while not self._closed.is_set():
                 try:
                     found = await self._next(place)
+                    # Looked after the reading: if the place is still there, so was everything behind it.
+                    oldest = await self._oldest_beyond(place) if found and doubtful else None
                 except RedisDown:
+                    doubtful = True
                     yield Silence()
                     await self._pause()
                     continue
                 if not found:
                     yield Silence()
+                    continue
+                if oldest is not None:
+                    yield Gap(place, found[0][0])
+                began = time.monotonic()
                 for entry, event in found:
                     place = entry
                     if event is not None and wanted.includes(event):
                         yield Shown(entry, with_metadata(event, self._metadata(event.session_id)))
+                doubtful = len(found) == COUNT or time.monotonic() - began > BEHIND_S
         finally:
             self._feeds -= 1
 

@@ -6,6 +6,7 @@ import asyncio
 import json
 from typing import TYPE_CHECKING, Any
 
+import aiohttp
 import jsonschema_rs
 import msgspec
 import pytest
@@ -15,8 +16,6 @@ from tests.support.orchestrated import KEY
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-
-    import aiohttp
 
     from tests.integration.webhooks.stage import Stage
 
@@ -113,6 +112,54 @@ async def test_a_gap_longer_than_what_is_kept_is_told(stage: Stage) -> None:
         gap, *rest = await take(answer, 5)
     assert gap.payload == {"after": seen[2]["id"], "oldest": seen[6]["id"]}
     assert numbers(rest) == [7, 8, 9, 10]
+
+
+@pytest.mark.parametrize("path", ["/events", "/api/dashboard/events"])
+async def test_a_slow_client_costs_no_memory_and_is_told_what_it_missed(stage: Stage, path: str) -> None:
+    """What it does not take stays in the stream, so it is what the stream does not keep that it misses."""
+    rig, client, url = stage.rig, stage.zap.client, f"{stage.zap.url}{path}"
+    count, size = 1500, 20_000
+    async with (
+        client.ws_connect(url, headers=HEADERS) if "dash" in path else client.get(url, headers=HEADERS) as answer
+    ):
+        for _ in range(0, count, 100):
+            await rig.send(*(rig.event("alpha", data={"chat": "1@g.us", "text": "x" * size}) for _ in range(100)))
+        await rig.raw("XTRIM", "zapvisor:events", "MAXLEN", "=", "10")
+        before, after, gaps = 0, [], 0
+        async with asyncio.timeout(60):
+            async for kind, seq in heard(answer):
+                gaps += kind == "gap"
+                before += kind == "event" and not gaps
+                if gaps and kind == "event":
+                    after.append(seq)
+                if after and after[-1] == count:
+                    break
+    assert gaps == 1
+    assert before * size < 20_000_000, "the rest of it was nowhere but in the stream"
+    assert after == list(range(count - 9, count + 1))
+
+
+async def heard(answer: aiohttp.ClientResponse | aiohttp.ClientWebSocketResponse) -> AsyncIterator[tuple[str, int]]:
+    """Kind and number of what comes, in either dress."""
+    if isinstance(answer, aiohttp.ClientWebSocketResponse):
+        async for message in answer:
+            told = json.loads(message.data)
+            yield told["kind"], told.get("event", {}).get("seq", 0)
+        return
+    async for frame in frames(answer):
+        yield ("gap" if frame["event"] == "gap" else "event"), frame.payload.get("seq", 0)
+
+
+async def test_what_a_flushed_redis_lost_is_a_gap_too(stage: Stage) -> None:
+    rig, url = stage.rig, f"{stage.zap.url}/events"
+    async with stage.zap.client.get(url, headers=HEADERS) as answer:
+        await rig.send(rig.event("alpha"))
+        (seen,) = await take(answer, 1)
+    await rig.flush_redis()
+    async with stage.zap.client.get(url, headers=HEADERS | {"Last-Event-ID": seen["id"]}) as answer:
+        await rig.send(rig.event("alpha"))
+        gap, shown = await take(answer, 2)
+    assert (gap["event"], gap.payload) == ("gap", {"after": seen["id"], "oldest": shown["id"]})
 
 
 async def test_the_same_over_a_websocket(stage: Stage) -> None:
