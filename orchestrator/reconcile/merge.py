@@ -65,6 +65,8 @@ def show(row: SessionRow, process: WorkerProcess | Unknown | None, assessment: A
         return Shown(SessionState.DISCONNECTED, Reason.STOPPED_BY_OPERATOR)
     if process is None or process.state in GONE or process.state is ProcessState.BACKOFF:
         return _without_process(row, process, repair)
+    if process.state is ProcessState.STOPPING and row.reason is Reason.HUNG:
+        return Shown(SessionState.ERROR, Reason.HUNG, "it is being replaced, and is given its time to end")
     if process.generation != row.generation or process.state is ProcessState.STOPPING:
         return _STARTING
     return _alive(row, assessment, repair)

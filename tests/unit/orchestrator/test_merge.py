@@ -46,6 +46,7 @@ NEW = {"status": S.DISCONNECTED, "reason": R.CREATED}
         ("process starting", row(), process(state=P.STARTING), STARTING, CALM, S.CONNECTING, R.STARTING),
         ("first beat pending", row(), process(), STARTING, CALM, S.CONNECTING, R.STARTING),
         ("being replaced", row(), process(state=P.STOPPING), NONE, CALM, S.CONNECTING, R.STARTING),
+        ("a hung one", row(reason=R.HUNG), process(state=P.STOPPING), NONE, CALM, S.ERROR, R.HUNG),
         ("old generation", row(generation=2), process(), HEALTHY, CALM, S.CONNECTING, R.STARTING),
         ("pairing", row(), process(), PAIRING, CALM, S.CONNECTED, R.PAIRING),
         ("online", row(), process(), HEALTHY, CALM, S.AUTHENTICATED, R.ONLINE),
