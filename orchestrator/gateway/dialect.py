@@ -43,7 +43,8 @@ class GowaDialect:
 
     def _speaks_gowa(self, request: web.Request) -> bool:
         resource = request.match_info.route.resource
-        return resource in self._resources or request.path.split("/")[1] in FAMILIES
+        # `OPTIONS *` and `CONNECT host:port` have no path.
+        return resource in self._resources or request.path.removeprefix("/").partition("/")[0] in FAMILIES
 
 
 def refusal(request: web.Request, error: DomainError) -> web.Response:

@@ -212,7 +212,7 @@ def may_reach_inside(request: web.Request) -> bool:
 
 def _routed_path(request: web.Request) -> str:
     """The path the way the router saw it, so that no spelling is one route here and another there."""
-    return request.rel_url.raw_path
+    return UPDATE_PATH if request.match_info.handler is update else request.rel_url.raw_path
 
 
 def presented_key(request: web.Request) -> bytes:
