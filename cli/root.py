@@ -96,6 +96,11 @@ SECTIONS: Final = (
             Entry(
                 "signal", "cli.commands.operations:signal", "Send the processes of sessions a signal.", ("sendSignal",)
             ),
+            Entry(
+                "policy",
+                "cli.commands.policy:policy",
+                "Rules of restart: when a session is restarted, and when no more.",
+            ),
             Entry("proxy", "cli.commands.proxy:proxy", "Proxies: what a session connects through."),
             Entry("logout", "cli.commands.session:logout", "Unlink sessions from their phones."),
             Entry("delete", "cli.commands.session:delete", "Delete sessions.", ("del", "rm")),
@@ -115,6 +120,8 @@ SECTIONS: Final = (
             Entry("menu", "cli.menu.command:menu", "Manage everything in an interactive menu."),
             Entry("monit", "cli.monit.command:monit", "Watch memory and messages of every session, live."),
             Entry("status", "cli.commands.status:status", "Show the instance: counts, processes, address.", ("fleet",)),
+            Entry("processes", "cli.commands.processes:processes", "Show every process and its state in supervisord."),
+            Entry("alerts", "cli.commands.alerts:alerts", "Show the alerts that stand.", ("alert",)),
             Entry("health", "cli.commands.watching:health", "Ask the server whether it is well.", ("ping",)),
             Entry("events", "cli.commands.watching:events", "Show what happens in the sessions, as it happens."),
             Entry("logs", "cli.commands.logs:logs", "Show the log of a session or of a program.", ("log",)),

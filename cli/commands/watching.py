@@ -56,7 +56,7 @@ def events(
     from ecosystem.contract.webhook import WebhookPayload
 
     left = None if follow else count
-    for raw in _payloads(call, sessions, events, after):
+    for raw in payloads(call, sessions, events, after):
         if call.json:
             call.screen.data_line(raw)
         elif call.quiet:
@@ -70,10 +70,10 @@ def events(
                 return
 
 
-def _payloads(
+def payloads(
     call: Call, sessions: tuple[SessionId, ...], events: tuple[str, ...], after: str | None
 ) -> Iterator[bytes]:
-    """The body of each event. Server-sent events: `id` is where to go on, `event: gap` says that some were lost."""
+    """The bodies of events as they come. Server-sent events: `id` is where to go on, `event: gap` says that some were lost."""
     place = after
 
     def query() -> Query:

@@ -1,9 +1,9 @@
-"""Processes: the programs of the instance and the worker of each session, as supervisord and the heartbeats tell."""
+"""Processes: programs and the worker of each session, in supervisord's states, with what heartbeats tell of them."""
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from textual.binding import Binding
 
@@ -14,6 +14,7 @@ from cli.monit.app import LiveScreen
 from cli.monit.board import Looked, Seen, records
 from cli.monit.columns import Column
 from cli.monit.fleet import UNKNOWN, known, percent, short_duration, short_memory
+from cli.monit.live import optional
 from cli.monit.table import ListTable
 from cli.texts import tr
 
@@ -22,14 +23,17 @@ if TYPE_CHECKING:
     from textual.binding import BindingType
 
     from cli.monit.board import Report
+    from ecosystem.contract.session import SessionView
 
 STYLES: Final = {
     "running": "green", "starting": "yellow", "stopping": "yellow", "stopped": "bright_black", "backoff": "red",
-    "fatal": "red", "exited": "red", "unknown": "yellow", "healthy": "green", "late": "yellow", "lost": "red",
-    "hung": "red", "deaf": "red",
+    "fatal": "red", "exited": "red", "unknown": "yellow", "absent": "bright_black", "healthy": "green", "late": "yellow",
+    "lost": "red", "hung": "red", "deaf": "red",
 }  # fmt: skip
 SESSION: Final = "session:"
 """What a worker's process is called in supervisord."""
+LOOK_S: Final = 2.0
+"""Between two looks at supervisord; only while the view is open."""
 
 
 class Processes(LiveScreen):
@@ -46,6 +50,8 @@ class Processes(LiveScreen):
     def __init__(self, _: str | None = None) -> None:
         super().__init__()
         self.title_text = tr("Processes")
+        self._supervised: dict[str, dict[str, Any]] | None = None
+        """What supervisord says, by its own name for the process; None where this key may not see it."""
 
     def body(self) -> ComposeResult:
         yield ListTable(
@@ -66,6 +72,18 @@ class Processes(LiveScreen):
     def ready(self) -> None:
         self.query_one(ListTable).focus()
         self.set_interval(1.0, self.draw)
+        self.set_interval(LOOK_S, self._look)
+        self._look()
+        self.draw()
+
+    def _look(self) -> None:
+        """Asks for supervisord's view; a server that is away has its banner already."""
+        client = self.live.client
+        self.ask(lambda: optional(client, "/processes"), self._take, lambda _: None, group="look", exclusive=True)
+
+    def _take(self, found: dict[str, Any] | None) -> None:
+        listed = None if found is None else records(found.get("processes"))
+        self._supervised = None if listed is None else {str(one.get("name")): one for one in listed}
         self.draw()
 
     def told(self, report: Report) -> None:
@@ -75,37 +93,23 @@ class Processes(LiveScreen):
     def draw(self) -> None:
         """Shows what is known now."""
         board = self.live.board
-        instance = board.instance or {}
         rows: dict[str, dict[str, str]] = {}
-        for program in records(instance.get("programs")):
-            name = str(program.get("name"))
-            rows[name] = {
-                "name": name,
-                "state": str(program.get("state") or UNKNOWN).lower(),
-                "health": UNKNOWN,
-                "pid": known(program.get("pid")),
-                "uptime": short_duration(program.get("uptime_s") if program.get("pid") else None),
-                "memory": short_memory(program.get("memory_bytes")),
-                "cpu": percent(program.get("cpu_percent")),
-                "restarts": UNKNOWN,
-                "description": str(program.get("description") or ""),
-            }
-        workers = {str(one.get("session_id")): one for one in records(instance.get("workers"))}
+        programs = {str(one.get("name")): one for one in records((board.instance or {}).get("programs"))}
+        supervised = self._supervised or programs
+        for name, program in supervised.items():
+            if not name.startswith(SESSION):
+                rows[name] = _program_row(name, program)
         now = time.monotonic()
         for view in board.listed():
-            worker = workers.get(view.session_id, {})
-            rows[f"{SESSION}{view.session_id}"] = {
-                "name": f"{SESSION}{view.session_id}",
-                "state": str(worker.get("state") or ("running" if view.pid else "stopped")).lower(),
-                "health": str(view.health or UNKNOWN),
-                "pid": known(view.pid or worker.get("pid")),
-                "uptime": short_duration(board.uptime_s(view, now)),
-                "memory": short_memory(view.memory_bytes),
-                "cpu": percent(view.cpu_percent),
-                "restarts": str(view.restarts),
-                "description": str(worker.get("description") or view.detail or ""),
-            }
+            name = f"{SESSION}{view.session_id}"
+            rows[name] = _worker_row(name, view, board.uptime_s(view, now), self._worker_of(name, view))
         self.query_one(ListTable).fill(rows)
+
+    def _worker_of(self, name: str, view: SessionView) -> dict[str, Any]:
+        """What supervisord says of a worker; what heartbeats show where it cannot be asked."""
+        if self._supervised is None:
+            return {"state": "running" if view.pid else UNKNOWN}
+        return self._supervised.get(name, {"state": "absent"})
 
     @property
     def _current(self) -> tuple[str, bool] | None:
@@ -152,3 +156,37 @@ class Processes(LiveScreen):
                 self.action_do({"2": "start", "3": "stop", "4": "restart"}[key])
 
         self.app.push_screen(Choice(self._current[0], options), choose)
+
+
+def _program_row(name: str, program: dict[str, Any]) -> dict[str, str]:
+    return {
+        "name": name,
+        "state": str(program.get("state") or UNKNOWN).lower(),
+        "health": UNKNOWN,
+        "pid": known(program.get("pid")),
+        "uptime": short_duration(program.get("uptime_s") if program.get("pid") else None),
+        "memory": short_memory(program.get("memory_bytes")),
+        "cpu": UNKNOWN,
+        "restarts": UNKNOWN,
+        "description": _description(program),
+    }
+
+
+def _worker_row(name: str, view: SessionView, uptime_s: float | None, worker: dict[str, Any]) -> dict[str, str]:
+    return {
+        "name": name,
+        "state": str(worker.get("state") or UNKNOWN).lower(),
+        "health": str(view.health or UNKNOWN),
+        "pid": known(worker.get("pid") or view.pid),
+        "uptime": short_duration(uptime_s),
+        "memory": short_memory(view.memory_bytes),
+        "cpu": percent(view.cpu_percent),
+        "restarts": str(view.restarts),
+        "description": _description(worker) or view.detail or "",
+    }
+
+
+def _description(process: dict[str, Any]) -> str:
+    """supervisord's remark; of what runs it only repeats pid and uptime."""
+    text = str(process.get("description") or "")
+    return "" if text.startswith("pid ") else text

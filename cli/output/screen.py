@@ -32,6 +32,15 @@ STATUS_COLOURS: Final[Mapping[str, str]] = {
     "ok": "green",
     "warn": "yellow",
     "fail": "red",
+    "running": "green",
+    "starting": "yellow",
+    "stopping": "yellow",
+    "backoff": "red",
+    "exited": "red",
+    "fatal": "red",
+    "stopped": "bright_black",
+    "warning": "yellow",
+    "critical": "red",
 }
 
 

@@ -54,6 +54,27 @@ class ProgramStatus(msgspec.Struct, frozen=True):
     description: str
 
 
+class ProcessStatus(msgspec.Struct, frozen=True):
+    """One process as supervisord sees it. `name` is as `supervisorctl` takes it; `session_id` null: a program, no worker.
+
+    `state`: one of supervisord's, in small letters. `memory_bytes` is its proportional share (PSS).
+    """
+
+    name: str
+    session_id: str | None
+    state: str
+    pid: int | None
+    uptime_s: float
+    memory_bytes: int | None
+    description: str
+
+
+class ProcessList(msgspec.Struct, frozen=True):
+    """Answer of `GET /processes`: programs first, then the workers by session."""
+
+    processes: list[ProcessStatus]
+
+
 class SessionCounts(msgspec.Struct, frozen=True):
     total: int
     wanted_running: int

@@ -146,6 +146,7 @@ RULES: Final[dict[str, Rule]] = {
     "GET /metrics": _FLEET_READ,
     "POST /sessions/actions": _FLEET_CONTROL,
     "POST /api/sessions/actions": _FLEET_CONTROL,
+    "GET /processes": ADMIN_ONLY,
     "GET /programs/{name}/logs": ADMIN_ONLY,
     "GET /sessions": Rule(Reach.ANYBODY, Scope.READ),
     "GET /api/sessions": Rule(Reach.ANYBODY, Scope.READ),

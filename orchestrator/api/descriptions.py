@@ -158,6 +158,7 @@ INSTANCE: Final[dict[str, Described]] = {
     ),
     "GET /ready": Described("Can requests be served?", {200: fleet.ReadyAnswer, 503: fleet.ReadyAnswer}),
     "GET /status": Described("The instance at a glance", {200: fleet.FleetStatus}),
+    "GET /processes": Described("Programs and workers as supervisord sees them", {200: fleet.ProcessList}),
     "GET /alerts": Described(
         "What somebody should look at, newest first", {200: alerts.AlertList}, alert_routes.AlertsQuery
     ),

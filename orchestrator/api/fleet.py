@@ -1,4 +1,4 @@
-"""`GET /status`: the instance at a glance; `GET /programs/{name}/logs`."""
+"""`GET /status`: the instance at a glance; `GET /processes`; `GET /programs/{name}/logs`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from aiohttp import web
 
 from ecosystem.contract.errors import BackendDown, RouteNotFound
-from ecosystem.contract.fleet import FleetStatus, Limits, ProgramStatus, SessionCounts
+from ecosystem.contract.fleet import FleetStatus, Limits, ProcessList, ProcessStatus, ProgramStatus, SessionCounts
 from ecosystem.contract.session import DesiredState, SessionState
 from ecosystem.web import json_response, read_query
 from orchestrator.api.health import active_sessions
@@ -40,7 +40,13 @@ class FleetRoutes:
         self._born = time.monotonic()
 
     def add_routes(self, app: web.Application) -> None:
-        app.add_routes([web.get("/status", self.status), web.get("/programs/{name}/logs", self.logs)])
+        app.add_routes(
+            [
+                web.get("/status", self.status),
+                web.get("/processes", self.all_processes),
+                web.get("/programs/{name}/logs", self.logs),
+            ]
+        )
 
     async def status(self, request: web.Request) -> web.StreamResponse:
         read_query(request, NoQuery)
@@ -78,6 +84,28 @@ class FleetRoutes:
                     )
                     for program in programs
                 ],
+            )
+        )
+
+    async def all_processes(self, request: web.Request) -> web.StreamResponse:
+        """Raises BackendDown."""
+        read_query(request, NoQuery)
+        found = sorted(await self._processes.everything(), key=lambda one: one.session_id or "")
+        memory = await asyncio.to_thread(measure_memory, [one.pid for one in found])
+        return json_response(
+            ProcessList(
+                [
+                    ProcessStatus(
+                        name=one.name if one.session_id is None else f"session:{one.session_id}",
+                        session_id=one.session_id,
+                        state=one.state,
+                        pid=one.pid,
+                        uptime_s=one.uptime_s,
+                        memory_bytes=memory.get(one.pid) if one.pid is not None else None,
+                        description=one.description,
+                    )
+                    for one in found
+                ]
             )
         )
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
     from ecosystem.contract.worker import WorkerProcess, WorkerSpec
 
@@ -23,13 +23,14 @@ class Capabilities(msgspec.Struct, frozen=True):
 
 
 class Program(msgspec.Struct, frozen=True):
-    """One supervised process that is no worker."""
+    """One supervised process; `state` is the backend's own word. `session_id`: the session whose worker it is, if any."""
 
     name: str
     state: str
     pid: int | None
     uptime_s: float
     description: str = ""
+    session_id: str | None = None
 
 
 class ProcessManager(Protocol):
@@ -68,6 +69,10 @@ class ProcessManager(Protocol):
 
     async def programs(self) -> list[Program]:
         """The other processes of the instance."""
+        ...
+
+    async def everything(self) -> Sequence[Program]:
+        """`programs` and the workers, as the backend itself calls their states, in one round trip."""
         ...
 
     async def list(self) -> Mapping[str, WorkerProcess]:

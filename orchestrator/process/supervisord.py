@@ -13,10 +13,10 @@ from orchestrator.process.logfile import empty, read_lines
 from orchestrator.process.protocol import Capabilities, Program
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
     from ecosystem.contract.worker import WorkerProcess, WorkerSpec
-    from ecosystem.supervisord.client import SupervisordClient
+    from ecosystem.supervisord.client import ProcessInfo, SupervisordClient
 
 T = TypeVar("T")
 
@@ -87,11 +87,11 @@ class SupervisordManager:
 
     async def programs(self) -> list[Program]:
         """Raises BackendDown."""
-        return [
-            Program(info.name, info.state.value.lower(), info.pid, float(info.uptime_s), info.description)
-            for info in await self._call(self._client.all_processes)
-            if info.group != SESSION_GROUP
-        ]
+        return [one for one in await self.everything() if one.session_id is None]
+
+    async def everything(self) -> Sequence[Program]:
+        """Raises BackendDown."""
+        return [_program(info) for info in await self._call(self._client.all_processes)]
 
     async def list(self) -> Mapping[str, WorkerProcess]:
         """Raises BackendDown."""
@@ -118,3 +118,9 @@ class SupervisordManager:
                 return await loop.run_in_executor(self._threads, ask)
         except TimeoutError as error:
             raise BackendDown("supervisord does not answer") from error
+
+
+def _program(info: ProcessInfo) -> Program:
+    """A process of supervisord's in the words of the seam."""
+    session_id = info.name if info.group == SESSION_GROUP else None
+    return Program(info.name, info.state.value.lower(), info.pid, float(info.uptime_s), info.description, session_id)

@@ -90,6 +90,11 @@ def _sessions(run: Script) -> None:
     run("save")
     run("resurrect")
     run("startup")  # shows the unit; nothing is installed
+    run("processes")
+    run("alerts", "--all")
+    run("policy set", "alpha", "--max-memory", "300M", "--stop-exit-codes", "0,143", "--cron-restart", "0 4 * * *")
+    run("policy show", "alpha")
+    run("policy reset", "alpha")
     run("proxy set", "beta", "socks5://127.0.0.1:9")
     run("proxy show", "beta")
     run("proxy test", "beta", code=1)

@@ -69,6 +69,7 @@ CONTROL_API: Final[dict[str, Needs]] = {
     "GET /server": every("read"), "GET /series": every("read"), "GET /metrics": every("read"),
     "POST /sessions/actions": every("control"), "POST /api/sessions/actions": every("control"),
     "GET /whoami": ANY, "GET /status": every("read"), "GET /programs/{name}/logs": ADMIN, "GET /audit": ADMIN,
+    "GET /processes": ADMIN,
     "POST /secret-key/rotate": ADMIN,
     "GET /keys": ADMIN, "POST /keys": ADMIN, "DELETE /keys/{key_id}": ADMIN, "POST /keys/{key_id}/rotate": ADMIN,
     "POST /sessions": every("control"), "POST /api/sessions": every("control"),

@@ -17,7 +17,7 @@ from orchestrator.process.protocol import Capabilities, Program
 from tests.support.worker_stand_in import WorkerStandIn
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
 ALIVE = (ProcessState.STARTING, ProcessState.RUNNING)
 _PIDS = itertools.count(100_000)
@@ -95,6 +95,13 @@ class ScriptedProcessManager:
     async def programs(self) -> list[Program]:
         self._check()
         return [Program("redis", "running", 1, 5.0)]
+
+    async def everything(self) -> Sequence[Program]:
+        workers = [
+            Program(name, process.state.value, process.pid, 1.0, session_id=name)
+            for name, process in self._processes.items()
+        ]
+        return [*workers, *await self.programs()]
 
     async def list(self) -> Mapping[str, WorkerProcess]:
         self._check()

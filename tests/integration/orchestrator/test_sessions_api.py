@@ -320,3 +320,15 @@ async def test_the_fleet_at_a_glance(zap: Orchestrated) -> None:
     assert (body["sessions"]["wanted_running"], body["sessions"]["active"]) == (1, 1)
     assert body["limits"]["max_sessions"] == zap.settings.max_sessions
     assert body["programs"][0]["name"] == "redis"
+
+
+async def test_processes_in_the_backends_own_words(zap: Orchestrated) -> None:
+    await zap.create("alpha")
+
+    async def started() -> list[dict[str, Any]] | None:
+        found: list[dict[str, Any]] = (await zap.http("GET", "/processes")).body["processes"]
+        return found if len(found) == 2 else None
+
+    program, worker = await zap.until("its worker", started)
+    assert (program["name"], program["session_id"], program["state"]) == ("redis", None, "running")
+    assert (worker["name"], worker["session_id"]) == ("session:alpha", "alpha")

@@ -21,6 +21,15 @@ _PROGRAM: Final = fleet.ProgramStatus(
     memory_bytes=2_700_000,
     description="pid 4243, uptime 0:00:12",
 )
+_WORKER: Final = fleet.ProcessStatus(
+    name="session:alpha",
+    session_id="alpha",
+    state="fatal",
+    pid=4244,
+    uptime_s=12.5,
+    memory_bytes=15_000_000,
+    description="Exited too quickly",
+)
 _COUNTS: Final = fleet.SessionCounts(
     total=4, wanted_running=3, active=2, by_status={SessionState.AUTHENTICATED: 2}, memory_bytes=30_000_000
 )
@@ -35,6 +44,8 @@ FLEET_EXAMPLES: Final = (
     _SERVICES,
     fleet.ReadyAnswer(ready=False, services=_SERVICES),
     _PROGRAM,
+    _WORKER,
+    fleet.ProcessList(processes=[_WORKER]),
     _COUNTS,
     _LIMITS,
     fleet.FleetStatus(
