@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
@@ -79,6 +80,8 @@ class Guard:
         self._rates = rates
         self._origins = origins
         self._opened = opened
+        self.lasting: Counter[str] = Counter()
+        """By key: answers of its that are open and may stay so for days."""
 
     def middleware(self) -> Middleware:
         """Around every route, inside the edge that turns errors into answers."""
@@ -169,6 +172,13 @@ class Guard:
         if self.browser is None:
             raise ApiKeyMissing
         return self.browser.caller(request.cookies.get(COOKIE, ""))
+
+    def count_again(self, request: web.Request) -> None:
+        """One more thing asked for on a connection that was admitted before. Raises RateLimited."""
+        caller = request[CALLER]
+        self._limit_key(request, caller)
+        if caller.session_id is not None:
+            self._limit_session(request, caller, caller.session_id, sends=False)
 
     def _check(self, request: web.Request, caller: Caller, rule: Rule) -> None:
         if rule.reach is Reach.ANYBODY:

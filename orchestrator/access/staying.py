@@ -13,18 +13,21 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import WSCloseCode, web
 
-from ecosystem.contract.errors import DomainError, ScopeMissing, SessionForbidden
+from ecosystem.contract.errors import DomainError, RateLimited, ScopeMissing, SessionForbidden
 from ecosystem.web import request_id
+from orchestrator.access.caller import Kind
 from orchestrator.access.guard import GUARD, caller_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
     from orchestrator.access.caller import Caller
 
 LOOK_S: Final = 0.5
 FAREWELL_S: Final = 1.0
 """How long a client that reads nothing may take to be told why its answer ends."""
+PLACES_MAX: Final = 30
+"""How many answers a key may keep open: one key's must not take the places of all others."""
 CLOSE_CODE: Final = WSCloseCode.POLICY_VIOLATION
 """RFC 6455, 7.4.1; the reason is the error's code."""
 _LOG: Final = logging.getLogger(__name__)
@@ -41,6 +44,24 @@ class NoLongerAdmitted(Exception):
     def told(self) -> dict[str, Any]:
         """What the client is told."""
         return {"code": self.error.code, "message": self.error.message}
+
+
+@contextlib.contextmanager
+def a_place(request: web.Request) -> Iterator[None]:
+    """For the time an answer stays open; the admin key has as many as there are. Raises RateLimited."""
+    guard, caller = request.app[GUARD], caller_of(request)
+    if caller.kind is Kind.ADMIN:
+        yield
+        return
+    if guard.lasting[caller.key_id] >= PLACES_MAX:
+        raise RateLimited(f"{PLACES_MAX} streams are open with this key", hint="close one of them")
+    guard.lasting[caller.key_id] += 1
+    try:
+        yield
+    finally:
+        guard.lasting[caller.key_id] -= 1
+        if not guard.lasting[caller.key_id]:
+            del guard.lasting[caller.key_id]
 
 
 @contextlib.asynccontextmanager

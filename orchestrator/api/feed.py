@@ -14,7 +14,7 @@ from ecosystem.contract.ids import parse_session_id
 from ecosystem.contract.webhook import WebhookPayload
 from ecosystem.web import json_response, read_query
 from orchestrator.access.guard import caller_of
-from orchestrator.access.staying import NoLongerAdmitted, close, farewell, while_admitted
+from orchestrator.access.staying import NoLongerAdmitted, a_place, close, farewell, while_admitted
 from orchestrator.api.queries import NoQuery
 from orchestrator.webhooks.feed import Gap, Shown, Wanted
 from orchestrator.webhooks.matching import check_events
@@ -72,6 +72,10 @@ class FeedRoutes:
 
         Once the key is good no longer, `event: end` says why, and is the last.
         """
+        with a_place(request):
+            return await self._stream(request)
+
+    async def _stream(self, request: web.Request) -> web.StreamResponse:
         items = await self._open(request)
         response = web.StreamResponse(
             headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
@@ -90,6 +94,10 @@ class FeedRoutes:
 
     async def socket(self, request: web.Request) -> web.StreamResponse:
         """The same as FeedMessages over a WebSocket. What the client says is not listened to."""
+        with a_place(request):
+            return await self._socket(request)
+
+    async def _socket(self, request: web.Request) -> web.StreamResponse:
         items = await self._open(request)
         socket = web.WebSocketResponse(heartbeat=HEARTBEAT_S)
         await socket.prepare(request)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from aiohttp import web
 
-from orchestrator.access.staying import NoLongerAdmitted, farewell, while_admitted
+from orchestrator.access.staying import NoLongerAdmitted, a_place, farewell, while_admitted
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 
 async def stream_lines(request: web.Request, blocks: AsyncIterator[bytes]) -> web.StreamResponse:
     """Streams `blocks` as text; ends when they do, or the client goes, or with a line that says why the key is good no longer."""
+    with a_place(request):
+        return await _stream(request, blocks)
+
+
+async def _stream(request: web.Request, blocks: AsyncIterator[bytes]) -> web.StreamResponse:
     response = web.StreamResponse(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
     response.content_type, response.charset = "text/plain", "utf-8"
     await response.prepare(request)

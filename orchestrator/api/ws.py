@@ -14,11 +14,11 @@ import msgspec
 from aiohttp import WSCloseCode, WSMsgType, web
 from multidict import CIMultiDict
 
-from ecosystem.contract.errors import DomainError, SessionForbidden, SessionNotFound, WebSocketRequired
+from ecosystem.contract.errors import DomainError, RateLimited, SessionForbidden, SessionNotFound, WebSocketRequired
 from ecosystem.contract.session import Reason
 from ecosystem.web import invalid
-from orchestrator.access.guard import caller_of
-from orchestrator.access.staying import NoLongerAdmitted, close, while_admitted
+from orchestrator.access.guard import GUARD, caller_of
+from orchestrator.access.staying import NoLongerAdmitted, a_place, close, while_admitted
 from orchestrator.api.devices import device_names
 from orchestrator.sessions.names import FIELD, agree, names_outside_body
 from orchestrator.webhooks.feed import Shown, Wanted
@@ -100,6 +100,10 @@ class SocketRoutes:
         """Device events as they happen. Raises WebSocketRequired, SessionNotFound, SessionForbidden, NamesDisagree, RedisDown."""
         if not _upgrades(request):
             raise WebSocketRequired
+        with a_place(request):
+            return await self._socket(request)
+
+    async def _socket(self, request: web.Request) -> web.StreamResponse:
         caller = caller_of(request)
         try:
             row = await agree(names_outside_body(request.headers, request.query), self._names)
@@ -125,7 +129,7 @@ class SocketRoutes:
     ) -> None:
         """Until the client goes, the feed ends, or the key is good no longer."""
         telling = asyncio.create_task(self._tell(client, items, only), name="device events")
-        answering = asyncio.create_task(self._answer(client, only), name="device requests")
+        answering = asyncio.create_task(self._answer(request, client, only), name="device requests")
         try:
             async with while_admitted(request):
                 await asyncio.wait({telling, answering}, return_when=asyncio.FIRST_COMPLETED)
@@ -143,17 +147,22 @@ class SocketRoutes:
                 if isinstance(item, Shown) and (said := await self._said(item.event, only)) is not None:
                     await _send(client, said)
 
-    async def _answer(self, client: web.WebSocketResponse, only: str | None) -> None:
+    async def _answer(self, request: web.Request, client: web.WebSocketResponse, only: str | None) -> None:
         async for message in client:
             if message.type is not WSMsgType.TEXT:
                 continue
             try:
+                # Each is a request like any other: else a socket were a way around the limits.
+                request.app[GUARD].count_again(request)
                 asked = msgspec.json.decode(message.data, type=Asked)
             except msgspec.ValidationError as error:
                 await _send(client, Said("BAD_REQUEST", invalid(error).message))
                 continue
             except (msgspec.DecodeError, RecursionError):
                 await _send(client, Said("BAD_REQUEST", "that is not JSON"))
+                continue
+            except RateLimited as error:
+                await _send(client, Said(error.code, error.message))
                 continue
             if asked.code != "FETCH_DEVICES":
                 await _send(client, Said("BAD_REQUEST", "the one code that is understood is FETCH_DEVICES"))
