@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import shutil
 import subprocess
 import sys
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 UNIT: Final = "zapvisor.service"
 UNITS: Final = Path("/etc/systemd/system")
+BOOTED: Final = Path("/run/systemd/system")
+"""There where systemd runs the machine; see sd_booted(3)."""
 SIGNALS: Final = ("HUP", "INT", "QUIT", "USR1", "USR2", "TERM", "KILL", "STOP", "CONT")
 RELOAD_S: Final = 30.0
 
@@ -174,14 +177,16 @@ def startup(call: Call, install: bool, user: str | None) -> None:
     """Show the systemd unit that starts Zapvisor with the machine, or install it."""
     from ecosystem.contract.errors import InvalidRequest
 
-    text, path = unit(call.home.root, user or _user()), UNITS / UNIT
+    user = user or _user()
+    text, path = unit(call.home.root, user), UNITS / UNIT
     if install:
         if os.geteuid() != 0:
             raise InvalidRequest(tr("--install needs root"), hint=tr("call it with sudo"))
-        _systemctl()
+        _check_systemd()
+        _give_home(call.home.root, user)
         path.write_text(text, encoding="utf-8")
-        subprocess.run([_systemctl(), "daemon-reload"], check=True)
-        subprocess.run([_systemctl(), "enable", UNIT], check=True)
+        _systemctl("daemon-reload")
+        _systemctl("enable", UNIT)
     if call.json:
         call.screen.data(Unit(str(path), path.is_file(), text))
     elif install:
@@ -202,9 +207,10 @@ def unstartup(call: Call) -> None:
     if there:
         if os.geteuid() != 0:
             raise InvalidRequest(tr("{path} is root's", path=path), hint=tr("call it with sudo"))
-        subprocess.run([_systemctl(), "disable", UNIT], check=True)
+        _check_systemd()
+        _systemctl("disable", UNIT)
         path.unlink()
-        subprocess.run([_systemctl(), "daemon-reload"], check=True)
+        _systemctl("daemon-reload")
     if call.json:
         call.screen.data(Unit(str(path), installed=False, text=text))
     else:
@@ -213,20 +219,21 @@ def unstartup(call: Call) -> None:
 
 def unit(home: Path, user: str) -> str:
     """The unit of the instance in `home`. It holds no setting and no secret: those are read at every start."""
-    command = f'"{Path(sys.executable).with_name("zapvisor")}"'
+    # To systemd `%` begins a specifier everywhere, and `$` a variable in commands.
+    folder = str(home.parent).replace("%", "%%")
+    command = _quoted(Path(sys.executable).with_name("zapvisor"))
     return f"""\
 [Unit]
 Description=Zapvisor: a fleet of WhatsApp sessions
-Documentation=file://{home}
 After=network-online.target
 Wants=network-online.target
 
 [Service]
 Type=exec
 User={user}
-WorkingDirectory={home.parent}
-ExecStart={command} up --home "{home}"
-ExecStop={command} down --home "{home}"
+WorkingDirectory={folder}
+ExecStart={command} up --home {_quoted(home)}
+ExecStop={command} down --home {_quoted(home)}
 KillMode=mixed
 TimeoutStartSec=180
 TimeoutStopSec=90
@@ -244,12 +251,42 @@ def _user() -> str:
     return os.environ.get("SUDO_USER") or os.environ.get("USER") or "root"
 
 
-def _systemctl() -> str:
+def _quoted(path: Path) -> str:
+    """A path as one word of a command in a unit."""
+    text = str(path)
+    for plain, written in (("\\", "\\\\"), ('"', '\\"'), ("%", "%%"), ("$", "$$")):
+        text = text.replace(plain, written)
+    return f'"{text}"'
+
+
+def _check_systemd() -> None:
+    """Raises InvalidRequest where systemd does not run this machine, whether or not its commands are installed."""
     from ecosystem.contract.errors import InvalidRequest
 
-    found = shutil.which("systemctl")
-    if found is None:
+    if not BOOTED.is_dir() or shutil.which("systemctl") is None:
         raise InvalidRequest(
             tr("there is no systemd here"), hint=tr("have your service manager call `zapvisor up --home DIR`")
         )
-    return found
+
+
+def _give_home(home: Path, user: str) -> None:
+    """Makes the home where there is none yet: the user it belongs to may not be able to. Raises InvalidRequest."""
+    from ecosystem.contract.errors import InvalidRequest
+
+    try:
+        account = pwd.getpwnam(user)
+    except KeyError:
+        raise InvalidRequest(
+            tr("there is no user {user}", user=user), hint=f"useradd --system --user-group {user}"
+        ) from None
+    if not home.exists():
+        home.mkdir(mode=0o700, parents=True)
+        os.chown(home, account.pw_uid, account.pw_gid)
+
+
+def _systemctl(*words: str) -> None:
+    from ecosystem.contract.errors import InternalError
+
+    done = subprocess.run(["systemctl", *words], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise InternalError(f"systemctl {' '.join(words)}: {done.stderr.strip() or done.returncode}")

@@ -28,6 +28,7 @@ USER: Final = "nobody"
 PROVED: Final = (
     "tests/integration/services/test_services.py",
     "tests/e2e/test_messages.py",
+    "tests/e2e/test_startup.py",
     "tests/e2e/test_processes.py::test_plain_execution_without_the_zygote",
     "tests/e2e/test_processes.py::test_up_in_the_foreground_ends_with_ctrl_c_and_leaves_nothing",
 )

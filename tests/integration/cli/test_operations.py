@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import pwd
 from pathlib import Path
 
 import pytest
 
+from cli.commands import operations
 from cli.commands.operations import unit
 from cli.commands.proxy import parse
 from cli.root import main
@@ -20,6 +23,49 @@ def test_the_unit_starts_and_stops_this_very_instance_and_holds_no_setting() -> 
     assert 'down --home "/var/lib/my zapvisor"' in text
     assert "User=zap" in text
     assert "Environment" not in text
+
+
+def test_what_systemd_would_take_for_something_else_is_written_so_that_it_does_not() -> None:
+    text = unit(Path('/srv/50% of $it "now"/home'), "zap")
+    assert 'up --home "/srv/50%% of $$it \\"now\\"/home"' in text
+    assert 'WorkingDirectory=/srv/50%% of $it "now"' in text
+
+
+def test_install_says_what_is_missing_and_writes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(operations, "UNITS", tmp_path)
+    monkeypatch.setattr(operations, "BOOTED", tmp_path / "none")
+    for uid, said in ((1000, "needs root"), (0, "there is no systemd here")):
+        monkeypatch.setattr(os, "geteuid", lambda uid=uid: uid)
+        assert main(["startup", "--install", "--home", str(tmp_path / "home")]) != 0
+        assert said in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_install_writes_and_enables_the_unit_and_unstartup_takes_it_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With a systemctl that writes down what it is told; systemd itself cannot be had in a test."""
+    programs, told, units = tmp_path / "bin", tmp_path / "told", tmp_path / "units"
+    programs.mkdir()
+    units.mkdir()
+    (programs / "systemctl").write_text(f'#!/bin/sh\necho "$@" >> {told}\n')
+    (programs / "systemctl").chmod(0o755)
+    monkeypatch.setenv("PATH", str(programs), prepend=":")
+    monkeypatch.setattr(operations, "UNITS", units)
+    monkeypatch.setattr(operations, "BOOTED", tmp_path)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    me = pwd.getpwuid(os.getuid()).pw_name
+    home = tmp_path / "home"
+    assert main(["startup", "--install", "--home", str(home), "--user", me]) == 0
+    assert home.stat().st_mode & 0o777 == 0o700
+    assert f"User={me}" in (units / operations.UNIT).read_text()
+    assert told.read_text().split("\n")[:-1] == ["daemon-reload", "enable zapvisor.service"]
+    assert main(["unstartup"]) == 0
+    assert list(units.iterdir()) == []
+    assert main(["startup", "--install", "--home", str(home), "--user", "nobody-has-this-name"]) != 0
+    assert "useradd" in capsys.readouterr().err
 
 
 def test_startup_shows_the_unit_without_touching_the_machine(
