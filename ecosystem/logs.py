@@ -5,6 +5,7 @@ A record's message is the event's name (`worker_started`); its fields come with 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import re
@@ -17,8 +18,14 @@ import msgspec
 from ecosystem import tracing
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
 
+ANSWERS: Final = "http"
+"""The logger of HTTP answers (see web). Under load they are hundreds a second: their lines are written together."""
+TOGETHER_S: Final = 0.05
+"""How long such a line may wait for others; any other line is written at once, and those that wait before it."""
+TOGETHER_MAX: Final = 100
 _LEVELS: Final = {
     "debug": logging.DEBUG,
     "info": logging.INFO,
@@ -35,6 +42,8 @@ _COLOURS: Final = {
     logging.CRITICAL: "1;31",
 }
 _HIDDEN: Final = "***"
+_MARKS: Final = ("://", "authorization", "bearer", "basic", "api", "passw", "secret", "token", "zpv_")
+"""One of them stands in every text that holds what is blacked out."""
 _SECRETS: Final = tuple(
     (re.compile(pattern, re.IGNORECASE), rf"\g<kept>{_HIDDEN}")
     for pattern in (
@@ -51,6 +60,11 @@ _SECRETS: Final = tuple(
 
 def redact(text: str) -> str:
     """`text` without passwords of URLs, credentials of an Authorization header and API keys."""
+    # Beyond ASCII upper and lower case are not what lower() says: such a text is looked at thoroughly.
+    if text.isascii():
+        lower = text.lower()
+        if not any(mark in lower for mark in _MARKS):
+            return text
     for pattern, replacement in _SECRETS:
         text = pattern.sub(replacement, text)
     return text
@@ -71,7 +85,7 @@ def setup(*, level: str, pretty: bool | None, program: str, stream: TextIO | Non
         formatter = ConsoleFormatter(program, colours=terminal and not os.environ.get("NO_COLOR"))
     else:
         formatter = JsonFormatter(program)
-    handler = logging.StreamHandler(target)
+    handler = Lines(target)
     handler.setFormatter(formatter)
     root = logging.getLogger()
     for old in list(root.handlers):
@@ -80,6 +94,49 @@ def setup(*, level: str, pretty: bool | None, program: str, stream: TextIO | Non
     root.setLevel(_LEVELS[level])
     logging.captureWarnings(capture=True)
     logging.raiseExceptions = False  # a full disk under the log must not become a traceback per line
+
+
+class Lines(logging.StreamHandler[TextIO]):
+    """Writes lines to a stream: those of HTTP answers a few at a time, where a loop runs that can do so later."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self._waiting: list[str] = []
+        self._due_on: asyncio.AbstractEventLoop | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """As in StreamHandler."""
+        try:
+            self._waiting.append(self.format(record) + self.terminator)
+            may_wait = record.name == ANSWERS and record.levelno < logging.WARNING
+            if not may_wait or len(self._waiting) >= TOGETHER_MAX or not self._write_later():
+                self.flush()
+        except Exception:
+            self.handleError(record)
+
+    def flush(self) -> None:
+        """Writes what waits. A stream that takes nothing any more is nobody's concern here."""
+        self.acquire()
+        try:
+            waiting, self._waiting = "".join(self._waiting), []
+            with contextlib.suppress(OSError, ValueError):
+                self.stream.write(waiting)
+                super().flush()
+        finally:
+            self.release()
+
+    def _write_later(self) -> bool:
+        """Whether the loop that runs here will write what waits."""
+        # Not imported here: where there is a loop, somebody has done so.
+        loop = sys.modules["asyncio"]._get_running_loop() if "asyncio" in sys.modules else None
+        if loop is not None and loop is not self._due_on:
+            loop.call_later(TOGETHER_S, self._write_due)
+            self._due_on = loop
+        return loop is not None
+
+    def _write_due(self) -> None:
+        self._due_on = None
+        self.flush()
 
 
 class JsonFormatter(logging.Formatter):

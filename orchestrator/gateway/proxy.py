@@ -75,21 +75,23 @@ class Proxy:
         body = route.body
         if isinstance(body, bytes) or (body is None and request.method in ("POST", "PUT", "PATCH")):
             headers["Content-Length"] = str(len(body or b""))
-        waiting = asyncio.ensure_future(
-            self._client.request(
-                request.method,
-                route.url,
-                headers=headers,
-                data=body,
-                allow_redirects=False,
-                skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
-            )
+        asking = self._client.request(
+            request.method,
+            route.url,
+            headers=headers,
+            data=body,
+            allow_redirects=False,
+            skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
         )
+        patience_s = route.timeout_s or self._timeout_s
+        if not isinstance(body, Stream):
+            async with asyncio.timeout(patience_s):
+                return await asking
+        waiting = asyncio.ensure_future(asking)
         try:
-            if isinstance(body, Stream):
-                await self._until_through(body, waiting)
+            await self._until_through(body, waiting)
             # The clock for the answer starts once the body is through: a large upload may take its time.
-            async with asyncio.timeout(route.timeout_s or self._timeout_s):
+            async with asyncio.timeout(patience_s):
                 return await asyncio.shield(waiting)
         except BaseException:
             waiting.cancel()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from orchestrator.reconcile.fleet import Fleet
     from orchestrator.resources.machine import MachineUse
 
+_METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"})
 BUCKETS_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _GAUGES: Final[tuple[tuple[str, str, str], ...]] = (
     ("memory_bytes", "Proportional memory of the session's process", "memory"),
@@ -61,16 +63,21 @@ class Requests:
 
     def middleware(self) -> Middleware:
         """Around everything else."""
+        seconds = {kind: self._seconds.labels(kind) for kind in ("session", "control")}
+
+        @functools.cache
+        def counted(kind: str, method: str, status: int) -> Counter:
+            return self._answers.labels(kind, method, str(status))
 
         @web.middleware
         async def measure(request: web.Request, handler: Handler) -> web.StreamResponse:
             began = time.monotonic()
             answer = await handler(request)
             kind = "session" if "tail" in route_of(request) else "control"
-            method = request.method if request.method in ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD") else "other"
-            self._answers.labels(kind, method, str(answer.status)).inc()
+            method = request.method if request.method in _METHODS else "other"
+            counted(kind, method, answer.status).inc()
             if answer.status != 101:
-                self._seconds.labels(kind).observe(time.monotonic() - began)
+                seconds[kind].observe(time.monotonic() - began)
             return answer
 
         return measure

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import logging
@@ -192,3 +193,51 @@ def test_it_is_light() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=30)
     assert done.stdout.strip() == "[] 1"
+
+
+# --- lines that wait for each other
+
+
+def test_lines_of_answers_are_written_together() -> None:
+    stream = io.StringIO()
+    logs.setup(level="info", pretty=False, program="p", stream=stream)
+    answers, other = logging.getLogger(logs.ANSWERS), logging.getLogger("other")
+
+    async def serve() -> None:
+        answers.info("one")
+        answers.info("two")
+        assert stream.getvalue() == ""
+        other.info("three")
+        assert [line["event"] for line in json_lines(stream)] == ["one", "two", "three"], "nothing overtakes"
+        answers.info("four")
+        later = asyncio.Event()
+        asyncio.get_running_loop().call_later(logs.TOGETHER_S * 2, later.set)
+        await later.wait()
+        assert len(json_lines(stream)) == 4
+        for _ in range(logs.TOGETHER_MAX):
+            answers.info("many")
+        assert len(json_lines(stream)) == 4 + logs.TOGETHER_MAX
+        answers.info("last")
+
+    asyncio.run(serve())
+    assert len(json_lines(stream)) == 4 + logs.TOGETHER_MAX, "its loop ended first"
+    answers.info("without a loop")
+    assert [line["event"] for line in json_lines(stream)[-2:]] == ["last", "without a loop"]
+
+
+async def test_what_still_waits_at_the_end_is_written() -> None:
+    stream = io.StringIO()
+    logs.setup(level="info", pretty=False, program="p", stream=stream)
+    logging.getLogger(logs.ANSWERS).info("one")
+    assert stream.getvalue() == ""
+    logging.getLogger().handlers[0].flush()
+    assert [line["event"] for line in json_lines(stream)] == ["one"]
+
+
+@given(st.text())
+def test_the_short_way_hides_what_the_long_way_hides(text: str) -> None:
+    """A mark is in whatever a pattern finds."""
+    long_way = text
+    for pattern, replacement in logs._SECRETS:
+        long_way = pattern.sub(replacement, long_way)
+    assert logs.redact(text) == long_way
