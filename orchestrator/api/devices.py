@@ -115,13 +115,16 @@ class DeviceName(msgspec.Struct, frozen=True):
 
 
 class DeviceWebhooks(Protocol):
-    """One webhook per device. Both raise SessionNotFound and RegistryDown, `put` an error naming the field too."""
+    """One webhook per device. Both raise SessionNotFound and RegistryDown, `put` an error naming the field too.
+
+    `by_admin`: whether the admin asks, who may name private addresses.
+    """
 
     async def get(self, session_id: str) -> DeviceWebhook: ...
 
-    async def put(self, session_id: str, webhook: DeviceWebhook) -> None: ...
+    async def put(self, session_id: str, webhook: DeviceWebhook, *, by_admin: bool) -> None: ...
 
-    def check(self, webhook: DeviceWebhook) -> None:
+    def check(self, webhook: DeviceWebhook, *, by_admin: bool) -> None:
         """Raises an error naming the field, before anything is created."""
         ...
 
@@ -198,7 +201,7 @@ class DeviceRoutes:
         """A new session, started. Raises as SessionOrchestrator.create does."""
         body = await read_body(request, AddDevice, empty=b"{}")
         if body.webhook is not None:
-            self._webhooks.check(body.webhook)
+            self._webhooks.check(body.webhook, by_admin=caller_of(request).is_admin)
         try:
             view = await self._sessions.create(CreateSession(session_id=body.device_id), wait_s=START_PATIENCE_S)
         except DomainError as error:
@@ -206,7 +209,7 @@ class DeviceRoutes:
             raise
         results: dict[str, Any] = msgspec.to_builtins(device_of(view))
         if body.webhook is not None:
-            await self._webhooks.put(view.session_id, body.webhook)
+            await self._webhooks.put(view.session_id, body.webhook, by_admin=caller_of(request).is_admin)
             results |= msgspec.to_builtins(body.webhook)
         return success("Device added", results)
 
@@ -265,7 +268,7 @@ class DeviceRoutes:
         """Sets the device's own webhook; an empty URL takes it away."""
         session_id = await self._device(request)
         body = await read_body(request, DeviceWebhook)
-        await self._webhooks.put(session_id, body)
+        await self._webhooks.put(session_id, body, by_admin=caller_of(request).is_admin)
         return success("Device webhook updated", {FIELD: session_id, **msgspec.to_builtins(body)})
 
     # --- /device: the device is named in header, query or body

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from ecosystem.contract.errors import InvalidRequest, WebhookNotFound
 from ecosystem.contract.webhook import SetSessionWebhook, WebhookFormat
-from ecosystem.outgoing import check_url
+from ecosystem.outgoing import check_reach, check_url
 from orchestrator.api.devices import DeviceWebhook
 from orchestrator.webhooks import gowa
 from orchestrator.webhooks.matching import check_events
@@ -32,9 +32,9 @@ class SessionDeviceWebhooks:
         events = [] if "*" in view.events else [gowa.NAMES.get(event, event) for event in view.events]
         return DeviceWebhook(view.url, webhook_events=",".join(events))
 
-    async def put(self, session_id: str, webhook: DeviceWebhook) -> None:
+    async def put(self, session_id: str, webhook: DeviceWebhook, *, by_admin: bool) -> None:
         """An empty URL takes it away. Raises SessionNotFound, RegistryDown, or an error naming the field."""
-        self.check(webhook)
+        self.check(webhook, by_admin=by_admin)
         await self._service.set_of_session(
             session_id,
             SetSessionWebhook(
@@ -43,16 +43,21 @@ class SessionDeviceWebhooks:
                 secret=webhook.webhook_secret or None,
                 format=WebhookFormat.GOWA,
             ),
+            allow_private=self._may_reach(by_admin),
         )
 
-    def check(self, webhook: DeviceWebhook) -> None:
+    def _may_reach(self, by_admin: bool) -> bool:
+        return by_admin or self._service.private_for_sessions
+
+    def check(self, webhook: DeviceWebhook, *, by_admin: bool) -> None:
         """Raises an error naming the field."""
         if webhook.webhook_insecure_skip_verify:
             raise InvalidRequest(
                 "webhook_insecure_skip_verify: certificates are always verified", field="webhook_insecure_skip_verify"
             )
         if webhook.webhook_url:
-            check_url(webhook.webhook_url, field="webhook_url")
+            url = check_url(webhook.webhook_url, field="webhook_url")
+            check_reach(url, allow_private=self._may_reach(by_admin), field="webhook_url")
         check_events(_events(webhook.webhook_events), field="webhook_events")
 
 
