@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 URL_LIMIT: Final = 2048
+_OF_PORTS: Final = ("Port out of range", "port can't be converted")
+"""What yarl says of a bad one."""
 SCHEMES: Final = ("http", "https")
 PRIVATE: Final = "the name leads to a private address"
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
@@ -68,8 +70,9 @@ def check_url(text: str, *, field: str = "url", credentials: bool = False, fragm
         url = URL(text)
         # Also the form that is connected to: what cannot be encoded is no host.
         host, port, encoded = url.host, url.explicit_port, url.raw_host
-    except ValueError:
-        raise refuse("is not a URL") from None
+    except ValueError as error:
+        is_port = any(said in str(error) for said in _OF_PORTS)
+        raise refuse("the port must be 1 to 65535" if is_port else "is not a URL") from None
     if not host or not encoded or host.startswith(".") or ".." in host:
         raise refuse("names no host")
     if ":" not in encoded and ("%" in encoded or "[" in text.partition("://")[2].partition("/")[0]):

@@ -109,9 +109,11 @@ def disable(call: Call, webhook: str) -> None:
 def list_(call: Call, session: SessionId | None) -> None:
     """Show the webhooks.
 
+    STATE is ok, failing, paused (it failed too often in a row and is only probed now and then), probing or disabled.
     With --quiet, only their ids, one a line.
     """
     from cli.output.screen import Column
+    from cli.output.targets import shown_state
     from ecosystem.contract.webhook import WebhookList
 
     answer = call.client.get("/webhooks", {"session_id": session} if session else None)
@@ -127,7 +129,8 @@ def list_(call: Call, session: SessionId | None) -> None:
         call.screen.note(tr("no webhooks; create one: zapvisor webhook create URL"))
         return
     columns = [
-        Column(tr("ID")), Column(tr("SESSION")), Column(tr("URL"), expendable=1), Column(tr("EVENTS"), expendable=3),
+        Column(tr("ID")), Column(tr("NAME"), expendable=4), Column(tr("SESSION")), Column(tr("URL"), expendable=1),
+        Column(tr("EVENTS"), expendable=3),
         Column(tr("STATE")), Column(tr("PENDING"), right=True), Column(tr("LAST ERROR"), expendable=2),
     ]  # fmt: skip
     call.screen.table(
@@ -135,10 +138,11 @@ def list_(call: Call, session: SessionId | None) -> None:
         [
             (
                 view.id,
+                view.name or "-",
                 view.session_id or tr("every session"),
                 view.url,
                 ", ".join(view.events),
-                view.circuit.value if view.enabled else tr("disabled"),
+                shown_state(view),
                 str(view.pending),
                 view.last_error or "-",
             )
@@ -217,7 +221,7 @@ def stats(call: Call, session: SessionId | None) -> None:
 def deliveries(call: Call, webhook: str, state: str | None, limit: int) -> None:
     """Show what was sent to a webhook, newest first, with each answer."""
     query = {"limit": limit} | ({"state": state} if state else {})
-    _table(call, call.client.get(f"{_path(webhook)}/deliveries", query).body, tr("no deliveries"))
+    _table(call, call.client.get(f"{_path(webhook)}/deliveries", query).body, tr("no deliveries"), without="webhook_id")
 
 
 @verb("dead-letters", examples=("zapvisor webhook dead-letters",))
@@ -226,7 +230,8 @@ def deliveries(call: Call, webhook: str, state: str | None, limit: int) -> None:
 def dead_letters(call: Call, session: SessionId | None, limit: int) -> None:
     """Show the events that were given up, newest first."""
     query = {"limit": limit} | ({"session_id": session} if session else {})
-    _table(call, call.client.get("/webhooks/dead-letters", query).body, tr("no dead letters"))
+    if _table(call, call.client.get("/webhooks/dead-letters", query).body, tr("no dead letters")):
+        call.screen.note(tr("send them again: zapvisor webhook replay WEBHOOK --state dead"))
 
 
 @verb(
@@ -330,17 +335,19 @@ def _show(call: Call, body: bytes) -> None:
     call.screen.fields([(title(name).lower(), cell(name, value)) for name, value in found.items() if value is not None])
 
 
-def _table(call: Call, body: bytes, nothing: str) -> None:
+def _table(call: Call, body: bytes, nothing: str, *, without: str = "") -> bool:
+    """Whether a table was shown. `without`: a field that is the same in all of them."""
     from cli.output.records import as_table, rows_of
 
     if call.json:
         call.screen.data(body)
-        return
-    rows = rows_of(body)
+        return False
+    rows = [{name: value for name, value in row.items() if name != without} for row in rows_of(body)]
     if rows:
         call.screen.table(*as_table(rows))
     else:
         call.screen.note(nothing)
+    return bool(rows)
 
 
 webhook = noun(

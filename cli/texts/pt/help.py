@@ -170,6 +170,9 @@ TEXTS: Final[dict[str, str]] = {
     "Show the sessions.": "Mostra as sessões.",
     "Show the virtual phones and what is linked to them.": "Mostra os telefones virtuais e o que está vinculado a eles.",
     "Show the webhooks.": "Mostra os webhooks.",
+    "STATE is ok, failing, paused (it failed too often in a row and is only probed now and then), probing or disabled. "
+    "With --quiet, only their ids, one a line.": "STATE é ok, falhando, pausado (falhou vezes demais "
+    "seguidas e só é sondado de vez em quando), sondando ou desativado. Com --quiet, só os ids, um por linha.",
     "Show what a virtual phone got, decrypted.": "Mostra o que um telefone virtual recebeu, decifrado.",
     "Show what happens in the sessions, as it happens.": "Mostra o que acontece nas sessões, quando acontece.",
     "Show what the present key is and may do.": "Mostra o que a chave atual é e pode fazer.",

@@ -61,6 +61,7 @@ async def test_the_life_of_a_webhook(stage: Stage, sink: WebhookSink, tmp_path: 
     await zapvisor(stage, "disable", webhook)
     assert "disabled" in await zapvisor(stage, "list")
     await zapvisor(stage, "enable", webhook)
+    assert "ok" in (await zapvisor(stage, "list")).split()
     changed = await stage.ask("GET", f"/webhooks/{webhook}")
     assert (changed["url"], changed["events"], changed["enabled"]) == (sink.url("new"), ["*"], True)
     assert changed["name"] == "CRM"
@@ -95,6 +96,7 @@ async def test_looking_and_sending_again(stage: Stage, sink: WebhookSink) -> Non
 async def test_mistakes_are_named(stage: Stage) -> None:
     for words, said in (
         (("create", "nowhere"), "url"),
+        (("create", "http://x.example:99999/"), "port must be 1 to 65535"),
         (("create", "http://x.example", "--event", "mesage"), "did you mean message?"),
         (("create", "http://x.example", "--header", "novalue"), "NAME=VALUE"),
         (("create", "http://x.example", "--secret-from", "/nonexistent/file"), "cannot be read"),
