@@ -46,6 +46,7 @@ class WorkerStandIn:
         self.cancelled = asyncio.Event()
         self._born = datetime.now(UTC)
         self._runner: web.AppRunner | None = None
+        self._starting: asyncio.Task[None] | None = None
         self._task: asyncio.Task[None] | None = None
         self._over = False
         self._redis: redis.asyncio.Redis = redis.asyncio.Redis.from_url(
@@ -53,6 +54,11 @@ class WorkerStandIn:
         )
 
     async def start(self) -> None:
+        """To its end, even where the caller is cancelled meanwhile: a server that is only just listening could not be closed."""
+        self._starting = asyncio.create_task(self._start(), name=f"start of {self.spec.session_id}")
+        await asyncio.shield(self._starting)
+
+    async def _start(self) -> None:
         app = web.Application(client_max_size=1 << 30)
         app.add_routes(
             [
@@ -77,6 +83,8 @@ class WorkerStandIn:
 
     async def stop(self) -> None:
         self._over = True
+        if self._starting is not None:
+            await asyncio.wait([self._starting])
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
