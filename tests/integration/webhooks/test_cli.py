@@ -46,7 +46,7 @@ async def test_the_life_of_a_webhook(stage: Stage, sink: WebhookSink, tmp_path: 
     assert shown["ignore"] == {"groups": True, "jids": ["5511900000009@s.whatsapp.net"]}
     webhook = shown["id"]
     assert await zapvisor(stage, "list", "--quiet") == f"{webhook}\n"
-    assert "closed" in await zapvisor(stage, "list")
+    assert {"ok", "CRM"} <= set((await zapvisor(stage, "list")).split())
     for words in (("describe", webhook), ("list",), ("describe", webhook, "--json")):
         said = await zapvisor(stage, *words)
         assert "hidden-token" not in said
@@ -61,7 +61,6 @@ async def test_the_life_of_a_webhook(stage: Stage, sink: WebhookSink, tmp_path: 
     await zapvisor(stage, "disable", webhook)
     assert "disabled" in await zapvisor(stage, "list")
     await zapvisor(stage, "enable", webhook)
-    assert "ok" in (await zapvisor(stage, "list")).split()
     changed = await stage.ask("GET", f"/webhooks/{webhook}")
     assert (changed["url"], changed["events"], changed["enabled"]) == (sink.url("new"), ["*"], True)
     assert changed["name"] == "CRM"
