@@ -83,6 +83,8 @@ class Worker:
         self._bound: tuple[str, int] = (spec.host, spec.port)
         self._shares = Shares(spec.redis_prefix)
         self._access = Access.of(spec, self._shares)
+        self._closes: list[Callable[[], None]] = []
+        self._clients: tuple[Redis, ...] = ()
 
     def __repr__(self) -> str:
         return f"<Worker {self._spec.session_id} {self._incarnation}>"
@@ -111,12 +113,14 @@ class Worker:
             )
         home = Path(spec.folder)
         folder.check(home)
-        redis, beats = _redis(spec), _redis(spec)
+        self._clients = redis, beats = _redis(spec), _redis(spec)
         # Never released here: threads of the engine may write into the folder until the process is gone.
         self._lock = await folder.lock(home)
+        self._closes.append(self._lock.release)
         listener = server.listen(spec.host, spec.port)
         self._bound = listener.getsockname()[:2]
         store = SessionStore(home, session_id=spec.session_id, metadata=spec.metadata, retention=spec.retention)
+        self._closes.append(store.close)
         loop = asyncio.get_running_loop()
 
         def journal_failed(end: WorkerEnd) -> None:
@@ -243,6 +247,13 @@ class Worker:
             except Exception as error:
                 # One step's failure must not keep the engine connected: the next worker waits for this one's lock.
                 log.warning("leaving_failed", extra={"step": name, "error": repr(error)})
+
+    async def dispose(self) -> None:
+        """Closes what a process that lives on must not keep open; after `work`."""
+        for client in self._clients:
+            await client.close()
+        for close in self._closes:
+            close()
 
     async def _clear_board(self) -> None:
         self._board.clear()

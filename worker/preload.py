@@ -7,9 +7,11 @@ import concurrent.futures.thread
 import contextlib
 import encodings.ascii
 import encodings.idna
+import gc
 import logging
 import sqlite3
 import tempfile
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -19,7 +21,8 @@ from aiohttp import web
 
 from ecosystem.contract.heartbeat import Heartbeat
 from ecosystem.contract.session import Reason, SessionState
-from worker import boot
+from ecosystem.supervisord import heap
+from worker import boot, packing, rehearsal
 from worker.api import server
 from worker.api.access import Access
 from worker.api.app import draw
@@ -39,6 +42,10 @@ log = logging.getLogger(__name__)
 USED_LATER: Final = (boot, concurrent.futures.thread, encodings.ascii, encodings.idna, sqlite3)
 """Modules a worker would otherwise import after the fork, each into memory of its own."""
 _ROUNDS: Final = 5
+_PLAYS_TO_LOOK: Final = 2
+"""Rehearsals that tell which code a worker runs."""
+_PLAYS: Final = 12
+"""Rehearsals after its code was packed: CPython specialises what has run eight times, and much of a start runs once in each."""
 
 
 def preload(cache: Path, after_load: Callable[[], None] | None = None) -> None:
@@ -50,6 +57,7 @@ def preload(cache: Path, after_load: Callable[[], None] | None = None) -> None:
     mode = golib.prepare(Path(cache), after_load)
     try:
         warm_up()
+        _rehearse()
     except Exception:
         # Colder workers are workers all the same.
         log.exception("warm_up_failed")
@@ -67,6 +75,17 @@ def warm_up() -> None:
     _warm_translation()
     _warm_store()
     draw("https://wa.me/settings/linked_devices#" + "A" * 200)
+
+
+def _rehearse() -> None:
+    began = time.monotonic()
+    rehearsal.rehearse(_PLAYS_TO_LOOK)
+    hot = packing.called_by(lambda: rehearsal.rehearse(_PLAYS_TO_LOOK))
+    gc.collect()
+    heap.fill_holes()
+    functions = packing.pack(hot)
+    rehearsal.rehearse(_PLAYS)
+    log.info("rehearsed", extra={"functions": functions, "seconds": round(time.monotonic() - began, 2)})
 
 
 def _warm_store() -> None:

@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 import msgspec
 
 from ecosystem import lifeline, logs
+from ecosystem.supervisord import heap
 from ecosystem.supervisord.link import DESCRIPTORS, GO, REQUEST_LIMIT_BYTES, ForkReply, ForkRequest
 
 if TYPE_CHECKING:
@@ -220,6 +221,7 @@ def _settle() -> None:
     libc = ctypes.CDLL(None)
     if hasattr(libc, "malloc_trim"):
         libc.malloc_trim(0)
+    heap.fill_holes()
     gc.disable()
     gc.freeze()
 

@@ -70,7 +70,9 @@ class WhatsAppEngine:
         device_name: str,
         proxy_url: str | None = None,
         known: Mapping[str, str] | None = None,
+        binding: Binding | None = None,
     ) -> None:
+        """`binding`: one that runs already, in place of the library."""
         self._database = database
         self._journal = journal
         self._device_name = device_name
@@ -87,7 +89,7 @@ class WhatsAppEngine:
         self._sends_waiting = 0
         self._sending_key: str | None = None
         self._sending_since: float | None = None
-        self._binding: Binding | None = None
+        self._binding = binding
         self._acknowledgements = Acknowledgements()
         self._plaintexts = Plaintexts(database)
         self._tell: Callable[[say.EngineEvent], None] = lambda _: None
@@ -261,6 +263,12 @@ class WhatsAppEngine:
                 await done.wait()
         except TimeoutError:
             log.warning("engine_stop_timed_out")
+
+    def dispose(self) -> None:
+        """Ends the threads of its own, and waits for them; for a process that lives on, once nothing is under way."""
+        own = (self._calls, self._lookups, self._transfers, self._operations, self._sender, self._prover)
+        for threads in own:
+            threads.shutdown(wait=True)
 
     # --- calls ---------------------------------------------------------------------------------
 
