@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Final
 
 from ecosystem.contract.errors import CallEnded, InvalidRequest
 from ecosystem.contract.people import RejectCall
-from ecosystem.web import read_body
 from worker.api.addresses import parse_person
 from worker.api.edge import SESSION, STORE, Routes, success
+from worker.api.forms import read_fields
 from worker.engine.operations import chats
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ CALL_ID_MAX: Final = 128
 
 async def reject(request: web.Request) -> web.Response:
     """`POST /call/reject`: declines a call while it rings. One that this worker saw end is refused."""
-    body = await read_body(request, RejectCall)
+    body = await read_fields(request, RejectCall)
     caller = parse_person(body.caller_jid, field="caller_jid")
     call_id = body.call_id.strip()
     if not call_id or len(call_id) > CALL_ID_MAX or not call_id.isascii() or not call_id.isprintable():

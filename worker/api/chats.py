@@ -11,8 +11,9 @@ import msgspec
 from ecosystem.contract.chats import ArchiveChat, PinChat, SetDisappearing
 from ecosystem.contract.errors import ChatNotFound, InvalidJid, InvalidRequest
 from ecosystem.contract.ids import Jid, jid_server, parse_recipient
-from ecosystem.web import read_body, read_query
+from ecosystem.web import read_query
 from worker.api.edge import SESSION, STORE, Routes, success
+from worker.api.forms import read_fields
 from worker.engine.operations import chats as operations
 from worker.engine.operations import settings
 from worker.store.chats import Chat, ChatQuery
@@ -111,7 +112,7 @@ async def list_messages(request: web.Request) -> web.Response:
 async def pin(request: web.Request) -> web.Response:
     """`POST /chat/{jid}/pin`: to the top of the list on every device of this account, or back."""
     jid = _chat_jid(request)
-    pinned = (await read_body(request, PinChat)).pinned
+    pinned = (await read_fields(request, PinChat)).pinned
     chat = await request.app[STORE].get_chat(jid)
     await request.app[SESSION].do(settings.pin, chat.jid if chat else jid, pinned)
     message = f"Chat {'pinned' if pinned else 'unpinned'} successfully"
@@ -121,7 +122,7 @@ async def pin(request: web.Request) -> web.Response:
 async def archive(request: web.Request) -> web.Response:
     """`POST /chat/{jid}/archive`: out of the list on every device of this account, or back."""
     jid = _chat_jid(request)
-    archived = (await read_body(request, ArchiveChat)).archived
+    archived = (await read_fields(request, ArchiveChat)).archived
     store = request.app[STORE]
     chat = await store.get_chat(jid)
     last_at_s = chat.last_message_ms // 1000 if chat and chat.last_message_ms else int(time.time())
@@ -134,7 +135,7 @@ async def archive(request: web.Request) -> web.Response:
 async def set_disappearing(request: web.Request) -> web.Response:
     """`POST /chat/{jid}/disappearing`: how long new messages of the chat stay."""
     jid = _chat_jid(request)
-    seconds = (await read_body(request, SetDisappearing)).timer_seconds
+    seconds = (await read_fields(request, SetDisappearing)).timer_seconds
     if seconds not in DISAPPEARING_S:
         allowed = ", ".join(map(str, DISAPPEARING_S))
         raise InvalidRequest(f"timer_seconds must be one of {allowed}", field="timer_seconds")

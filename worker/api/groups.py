@@ -21,9 +21,10 @@ from ecosystem.contract.groups import (
     SetGroupTopic,
 )
 from ecosystem.contract.ids import Jid, jid_user
-from ecosystem.web import read_body, read_query
+from ecosystem.web import read_query
 from worker.api.addresses import both_of, parse_group, parse_people
 from worker.api.edge import SESSION, STORE, Routes, success
+from worker.api.forms import read_fields
 from worker.api.pictures import read_picture
 from worker.engine.operations import groups
 
@@ -177,7 +178,7 @@ async def invite_link(request: web.Request) -> web.Response:
 
 async def create(request: web.Request) -> web.Response:
     """`POST /group`."""
-    body = await read_body(request, CreateGroup)
+    body = await read_fields(request, CreateGroup)
     title = _text(body.title, "title", SUBJECT_MAX)
     people = parse_people(body.participants) if body.participants else ()
     made = await request.app[SESSION].do(groups.create, title, people)
@@ -187,7 +188,7 @@ async def create(request: web.Request) -> web.Response:
 
 def _changing(change: Change) -> Callable[[web.Request], Awaitable[web.Response]]:
     async def handler(request: web.Request) -> web.Response:
-        body = await read_body(request, ChangeMembers)
+        body = await read_fields(request, ChangeMembers)
         group, people = parse_group(body.group_id), parse_people(body.participants)
         found = await request.app[SESSION].do(groups.change_members, group, people, change)
         outcomes = [_outcome(member, change) for member in found]
@@ -215,7 +216,7 @@ def _outcome(member: Member, change: Change) -> dict[str, str]:
 
 async def approve(request: web.Request) -> web.Response:
     """`POST /group/participant-requests/approve`: adds those who asked; the engine has no other word for it."""
-    body = await read_body(request, ChangeMembers)
+    body = await read_fields(request, ChangeMembers)
     group, people = parse_group(body.group_id), parse_people(body.participants)
     session = request.app[SESSION]
     asked = {text for item in await session.do(groups.join_requests, group) for text in (item.jid, item.lid) if text}
@@ -233,7 +234,7 @@ async def approve(request: web.Request) -> web.Response:
 
 async def reject(request: web.Request) -> web.Response:
     """`POST /group/participant-requests/reject`: the engine exports no function for it."""
-    body = await read_body(request, ChangeMembers)
+    body = await read_fields(request, ChangeMembers)
     parse_group(body.group_id)
     parse_people(body.participants)
     raise NotSupportedByEngine("the WhatsApp engine cannot turn down requests to join a group; use the phone")
@@ -241,14 +242,14 @@ async def reject(request: web.Request) -> web.Response:
 
 async def join(request: web.Request) -> web.Response:
     """`POST /group/join-with-link`."""
-    link = _link((await read_body(request, JoinGroup)).link)
+    link = _link((await read_fields(request, JoinGroup)).link)
     group = await request.app[SESSION].do(groups.join_with_link, link)
     return success("Success joined group", {"group_id": group})
 
 
 async def leave(request: web.Request) -> web.Response:
     """`POST /group/leave`."""
-    group = parse_group((await read_body(request, LeaveGroup)).group_id)
+    group = parse_group((await read_fields(request, LeaveGroup)).group_id)
     await request.app[SESSION].do(groups.leave, group)
     return success("Success leave group")
 
@@ -270,7 +271,7 @@ async def set_photo(request: web.Request) -> web.Response:
 
 async def set_name(request: web.Request) -> web.Response:
     """`POST /group/name`."""
-    body = await read_body(request, SetGroupName)
+    body = await read_fields(request, SetGroupName)
     group, name = parse_group(body.group_id), _text(body.name, "name", SUBJECT_MAX)
     await request.app[SESSION].do(groups.set_name, group, name)
     return success(f"Success update group name to '{name}'")
@@ -278,7 +279,7 @@ async def set_name(request: web.Request) -> web.Response:
 
 async def set_topic(request: web.Request) -> web.Response:
     """`POST /group/topic`."""
-    body = await read_body(request, SetGroupTopic)
+    body = await read_fields(request, SetGroupTopic)
     group, topic = parse_group(body.group_id), body.topic.strip()
     if len(topic) > TOPIC_MAX:
         raise InvalidRequest(f"topic must not be longer than {TOPIC_MAX} characters", field="topic")
@@ -288,14 +289,14 @@ async def set_topic(request: web.Request) -> web.Response:
 
 async def set_locked(request: web.Request) -> web.Response:
     """`POST /group/locked`."""
-    body = await read_body(request, SetGroupLocked)
+    body = await read_fields(request, SetGroupLocked)
     await request.app[SESSION].do(groups.set_locked, parse_group(body.group_id), locked=body.locked)
     return success(f"Success {'locked' if body.locked else 'unlocked'} group")
 
 
 async def set_announce(request: web.Request) -> web.Response:
     """`POST /group/announce`."""
-    body = await read_body(request, SetGroupAnnounce)
+    body = await read_fields(request, SetGroupAnnounce)
     await request.app[SESSION].do(groups.set_announce, parse_group(body.group_id), announce=body.announce)
     return success(f"Success {'enabled' if body.announce else 'disabled'} announce mode")
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import msgspec
 
 from ecosystem.contract.people import UnfollowNewsletter
-from ecosystem.web import read_body, read_query
+from ecosystem.web import read_query
 from worker.api.addresses import parse_newsletter
 from worker.api.edge import SESSION, Routes, success
+from worker.api.forms import read_fields
 from worker.engine.operations import newsletters
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ class ListPosts(msgspec.Struct, frozen=True):
 
 async def unfollow(request: web.Request) -> web.Response:
     """`POST /newsletter/unfollow`."""
-    newsletter = parse_newsletter((await read_body(request, UnfollowNewsletter)).newsletter_id)
+    newsletter = parse_newsletter((await read_fields(request, UnfollowNewsletter)).newsletter_id)
     await request.app[SESSION].do(newsletters.unfollow, newsletter)
     return success("Success unfollow newsletter")
 

@@ -9,9 +9,10 @@ import msgspec
 from ecosystem.contract.errors import InvalidRequest, NotSupportedByEngine, UserNotFound
 from ecosystem.contract.ids import Jid, jid_server, jid_user, parse_recipient
 from ecosystem.contract.people import FollowPresence, SetPushName
-from ecosystem.web import read_body, read_query
+from ecosystem.web import read_query
 from worker.api.addresses import both_of, parse_person
 from worker.api.edge import SESSION, STORE, Routes, success
+from worker.api.forms import read_fields
 from worker.api.groups import joined_view
 from worker.api.newsletters import newsletter_view
 from worker.api.pictures import read_picture
@@ -97,7 +98,7 @@ async def set_avatar(request: web.Request) -> web.Response:
 
 async def set_push_name(request: web.Request) -> web.Response:
     """`POST /user/pushname`: the name others see."""
-    name = (await read_body(request, SetPushName)).push_name.strip()
+    name = (await read_fields(request, SetPushName)).push_name.strip()
     if not name or len(name) > PUSH_NAME_MAX:
         raise InvalidRequest(f"push_name must have 1 to {PUSH_NAME_MAX} characters", field="push_name")
     session = request.app[SESSION]
@@ -108,7 +109,7 @@ async def set_push_name(request: web.Request) -> web.Response:
 
 async def follow_presence(request: web.Request) -> web.Response:
     """`POST /user/presence`: events `presence` of somebody from now on, as far as they let this account see it."""
-    person = parse_person((await read_body(request, FollowPresence)).phone)
+    person = parse_person((await read_fields(request, FollowPresence)).phone)
     session = request.app[SESSION]
     session.must_be_authenticated()
     await session.followed.add(person)

@@ -7,6 +7,7 @@ import io
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
+import msgspec
 import pytest
 
 from ecosystem.sandbox.codec.node import node
@@ -109,6 +110,20 @@ async def test_settings_reach_the_group(ada: Paired) -> None:
     await ada.ok(f"/chat/{ident}/disappearing", {"timer_seconds": 0})
     now = group(ada, ident)
     assert (now.topic, now.locked, now.announce, now.ephemeral_s) == ("", False, False, 0)
+
+
+async def test_forms_will_do_where_json_does(ada: Paired) -> None:
+    """As the single-device API takes them."""
+    made = aiohttp.FormData([("title", "By form"), ("participants", BEA), ("participants", CARL)])
+    _, _, raw = await ada.worker.raw("POST", "/group", data=made)
+    ident = msgspec.json.decode(raw)["results"]["group_id"]
+    assert set(group(ada, ident).members) == {ADA, BEA, CARL}
+    locked = aiohttp.FormData({"group_id": ident, "locked": "true"}, default_to_multipart=True)
+    status, _, raw = await ada.worker.raw("POST", "/group/locked", data=locked)
+    assert (status, group(ada, ident).locked) == (200, True), raw
+    wrong = aiohttp.FormData({"group_id": ident, "locked": "perhaps"})
+    status, _, raw = await ada.worker.raw("POST", "/group/locked", data=wrong)
+    assert (status, b'"field":"locked"' in raw) == (400, True)
 
 
 async def test_a_group_photo(ada: Paired) -> None:
