@@ -83,7 +83,7 @@ class Workshop:
             connects_spread_s=settings.max_sessions / settings.connects_per_second,
             path_check_s=settings.path_check_s,
             stop_grace_s=row.rules.kill_timeout_s or settings.stop_grace_s,
-            stop_exit_codes=tuple(row.rules.stop_exit_codes or parse_exit_codes(settings.stop_exit_codes)),
+            stop_exit_codes=_stop_exit_codes(row, settings),
             event_stream_max=settings.event_stream_max,
             device_name=settings.device_name,
             media=settings.media,
@@ -179,3 +179,9 @@ def archived_at(name: str) -> float | None:
     for char in stamp[:10]:
         milliseconds = milliseconds << 5 | _CROCKFORD[char]
     return milliseconds / 1000
+
+
+def _stop_exit_codes(row: SessionRow, settings: Settings) -> tuple[int, ...]:
+    """The session's own where it has any say in it, even none at all; else the fleet's."""
+    own = row.rules.stop_exit_codes
+    return parse_exit_codes(settings.stop_exit_codes) if own is None else tuple(own)

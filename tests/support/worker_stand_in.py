@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 DOWNLOAD_BLOCK = b"0123456789abcdef" * 4096
 
 
+MEMORY_BYTES = 15_000_000
+"""What a stand-in says it uses."""
+
+
 class WorkerStandIn:
     """One worker. `beats` False: it answers but gives no sign of life."""
 
@@ -109,7 +113,7 @@ class WorkerStandIn:
             started_at=self._born,
             jid=self.jid,
             push_name=self.push_name,
-            memory_bytes=15_000_000,
+            memory_bytes=MEMORY_BYTES,
             access_revision=self.access.revision,
         )
         await self._redis.set(
