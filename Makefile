@@ -10,7 +10,7 @@ ARGS ?=
 JOBS ?= 3
 pytest := $(bin)/python -m pytest -q -n $(JOBS) --dist loadfile
 
-.PHONY: help setup setup-dev run demo test test-unit test-integration test-e2e check audit format lock docs bench clean
+.PHONY: help setup setup-dev run demo test test-unit test-integration test-e2e check audit format lock docs bench bench-quick bench-check clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -62,8 +62,14 @@ docs: setup-dev ## write docs/errors.md and docs/settings.md anew
 lock: ## renew the locks from pyproject.toml
 	@deploy/setup/lock.sh $(ARGS)
 
-bench: setup-dev ## benchmarks, figures as JSON
+bench: setup-dev ## every figure into build/bench.json; twenty-five minutes
 	@exec $(bin)/python -m tests.benchmarks $(ARGS)
+
+bench-quick: setup-dev ## the quick set of figures; a few minutes
+	@exec $(bin)/python -m tests.benchmarks --quick $(ARGS)
+
+bench-check: setup-dev ## compare build/bench.json with the budget, tests/benchmarks/budget.toml
+	@exec $(bin)/python -m tests.benchmarks.check $(ARGS)
 
 clean: ## remove .venv and every cache; sessions and settings stay
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist *.egg-info

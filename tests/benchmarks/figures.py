@@ -6,18 +6,24 @@ import json
 import os
 import platform
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import psutil
 
+from tests.benchmarks.catalogue import CATALOGUE
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 Figure: TypeAlias = "float | dict[str, float]"
 """One value, or several by what they belong to: a number of sessions, a percentile."""
 Figures: TypeAlias = "dict[str, Figure]"
 
 _DIGITS: Final = 2
+
+
+class Unavailable(Exception):
+    """Something a figure needs is not on this machine and could not be had; the text says what."""
 
 
 def percentile(values: Sequence[float], share: float) -> float:
@@ -30,7 +36,12 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 def spread(values: Sequence[float], *shares: int) -> dict[str, float]:
     """The percentiles `shares` (in percent) of `values`, keyed as `p95`."""
-    return {f"p{share}": round(percentile(values, share / 100), _DIGITS) for share in shares}
+    return {f"p{share}": rounded(percentile(values, share / 100)) for share in shares}
+
+
+def added(far: Sequence[float], near: Sequence[float], *shares: int) -> dict[str, float]:
+    """What the longer way has on top of the shorter one at these percentiles."""
+    return {f"p{share}": rounded(percentile(far, share / 100) - percentile(near, share / 100)) for share in shares}
 
 
 def rounded(value: float) -> float:
@@ -57,21 +68,37 @@ def _cpu_model() -> str:
     return platform.machine()
 
 
-def write(path: Path, about: Mapping[str, object], figures: Figures) -> None:
-    """`{"machine": ..., "figures": ...}`, in place only when whole."""
+def document(about: Mapping[str, object], figures: Figures, absent: Mapping[str, str]) -> dict[str, Any]:
+    """What `bench.json` holds. `absent` says of figures why they are not there."""
+    return {"machine": dict(about), "figures": figures, "absent": dict(absent)}
+
+
+def write(path: Path, found: Mapping[str, Any]) -> None:
+    """In place only when whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(path.name + ".new")
-    fresh.write_text(json.dumps({"machine": about, "figures": figures}, indent=2) + "\n", encoding="utf-8")
+    fresh.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     fresh.replace(path)
 
 
-def table(figures: Figures) -> str:
-    """One line a value."""
-    rows: list[tuple[str, str, float]] = []
-    for name, figure in figures.items():
+def rows(figures: Figures) -> Iterator[tuple[str, str, float]]:
+    """Name, key and value of each, a figure without keys with the key ''; in the order of the catalogue."""
+    order = {name: place for place, name in enumerate(CATALOGUE)}
+    for name in sorted(figures, key=lambda name: order.get(name, len(order))):
+        figure = figures[name]
         if isinstance(figure, dict):
-            rows += [(name, key, value) for key, value in figure.items()]
+            for key, value in figure.items():
+                yield name, key, value
         else:
-            rows.append((name, "", figure))
-    width = max((len(name) for name, _, _ in rows), default=0)
-    return "\n".join(f"{name:<{width}}  {key:>4}  {value:>10.2f}" for name, key, value in rows)
+            yield name, "", figure
+
+
+def table(figures: Figures, absent: Mapping[str, str]) -> str:
+    """One line a value, and one for each figure that is not there."""
+    width = max((len(name) for name in [*figures, *absent]), default=0)
+    lines = [
+        f"{name:<{width}}  {key:>4}  {value:>10.2f} {CATALOGUE[name].unit if name in CATALOGUE else ''}"
+        for name, key, value in rows(figures)
+    ]
+    lines += [f"{name:<{width}}  {'':>4}  {'absent':>10} {why}" for name, why in absent.items()]
+    return "\n".join(line.rstrip() for line in lines)

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from tests.benchmarks.figures import spread
-from tests.benchmarks.fleet import Fleet, say
+from tests.benchmarks.fleet import Fleet, rest, say
 from tests.e2e.instance import until
 
 if TYPE_CHECKING:
@@ -15,23 +15,27 @@ if TYPE_CHECKING:
 
 ROUNDS: Final = 30
 QUICK_ROUNDS: Final = 10
-SESSION: Final = "s0"
+SESSIONS: Final = 10
+"""Each dies in turn: the fourth death of one worker within a minute waits, so that a crash loop does not eat the machine."""
 _POLL_S: Final = 0.002
 _PROBE_TIMEOUT_S: Final = 10.0
 _LIMIT_S: Final = 30.0
-_BETWEEN_S: Final = 3.0
-"""More than a beat and a tick: the next round begins on a session at rest, and no death looks like a crash loop."""
+_BETWEEN_S: Final = 2.5
+"""More than a beat and a tick: the next round begins on sessions at rest."""
+_SETTLES_S: Final = 20.0
+"""A session that was just paired gets a fresh worker once: not during a round."""
 
 
 def measure(*, quick: bool) -> Figures:
     rounds = QUICK_ROUNDS if quick else ROUNDS
-    with Fleet(3, MAX_RESTARTS="1000") as fleet:
+    with Fleet(SESSIONS) as fleet:
         fleet.begin()
-        fleet.grow(2)
+        fleet.grow(SESSIONS)
+        rest(_SETTLES_S)
         say(f"  {rounds} starts")
-        starts = [_start(fleet) for _ in range(rounds)]
+        starts = [_start(fleet, fleet.sessions[number % SESSIONS]) for number in range(rounds)]
         say(f"  {rounds} kills")
-        kills = [_kill(fleet) for _ in range(rounds)]
+        kills = [_kill(fleet, fleet.sessions[number % SESSIONS]) for number in range(rounds)]
     return {
         "start.answering_ms": spread([answering for answering, _ in starts], 50, 95),
         "start.authenticated_ms": spread([authenticated for _, authenticated in starts], 50, 95),
@@ -40,33 +44,33 @@ def measure(*, quick: bool) -> Figures:
     }
 
 
-def _start(fleet: Fleet) -> tuple[float, float]:
+def _start(fleet: Fleet, name: str) -> tuple[float, float]:
     """Milliseconds from the API's request to the worker's first answer, and to `authenticated` in the API."""
-    stopped = fleet.http("POST", f"/sessions/{SESSION}/stop?wait=15").body
+    stopped = fleet.http("POST", f"/sessions/{name}/stop?wait=15").body
     assert stopped["pid"] is None, stopped
-    time.sleep(_BETWEEN_S)
+    rest(_BETWEEN_S)
     begun = time.perf_counter()
-    view = fleet.http("POST", f"/sessions/{SESSION}/start").body
-    return _watch(fleet, begun, int(view["port"]), stopped["incarnation"])
+    view = fleet.http("POST", f"/sessions/{name}/start").body
+    return _watch(fleet, name, begun, int(view["port"]), stopped["incarnation"])
 
 
-def _kill(fleet: Fleet) -> tuple[float, float]:
+def _kill(fleet: Fleet, name: str) -> tuple[float, float]:
     """The same from kill -9; the repair is the product's own."""
-    fleet.wait_status(SESSION, "authenticated")
-    time.sleep(_BETWEEN_S)
-    before = fleet.session(SESSION)
+    fleet.wait_status(name, "authenticated")
+    rest(_BETWEEN_S)
+    before = fleet.session(name)
     begun = time.perf_counter()
     fleet.kill(int(before["pid"]))
-    return _watch(fleet, begun, int(before["port"]), before["incarnation"])
+    return _watch(fleet, name, begun, int(before["port"]), before["incarnation"])
 
 
-def _watch(fleet: Fleet, begun: float, port: int, before: str | None) -> tuple[float, float]:
+def _watch(fleet: Fleet, name: str, begun: float, port: int, before: str | None) -> tuple[float, float]:
     key = fleet.admin_key
     until("the worker's answer", lambda: _answers(port, key), _LIMIT_S, _POLL_S)
     answering = time.perf_counter() - begun
 
     def authenticated() -> bool:
-        view = fleet.session(SESSION)
+        view = fleet.session(name)
         return view["status"] == "authenticated" and view["incarnation"] not in (None, before)
 
     until("authenticated", authenticated, _LIMIT_S, _POLL_S)
