@@ -37,6 +37,7 @@ FAULTS: Final[dict[str, str]] = {
     "restart": "Be away for --seconds, as a server that restarts.",
     "hold_acks": "Keep acknowledgements back until healed.",
     "refuse": "Refuse logins with --code.",
+    "refuse_sends": "Refuse messages with --code (463 restricted, 429 too many).",
     "silent": "Accept connections and never answer.",
 }
 """What the sandbox can be told to do wrong; those that last stay until `fault clear`."""

@@ -212,13 +212,7 @@ GROUP: Final = (
     Operation(
         "GET", "/group/participant-requests", "Who asks to be let in", shapes.OfGroup, results=list[shapes.JoinRequest]
     ),
-    Operation(
-        "POST",
-        "/group/participant-requests/approve",
-        "Let people in",
-        body=groups.ChangeMembers,
-        results=list[shapes.MemberChange],
-    ),
+    Operation("POST", "/group/participant-requests/approve", "Let people in", body=groups.ChangeMembers),
     Operation("POST", "/group/participant-requests/reject", "Do not let people in", body=groups.ChangeMembers),
     Operation("POST", "/group/leave", "Leave a group", body=groups.LeaveGroup),
     Operation(

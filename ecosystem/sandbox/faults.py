@@ -20,6 +20,7 @@ DEFAULT_BAN_CODE: Final = 101
 DEFAULT_BAN_S: Final = 3600
 DEFAULT_RESTART_S: Final = 1.0
 DEFAULT_REFUSAL: Final = 503
+DEFAULT_SEND_REFUSAL: Final = 463
 MAX_SECONDS: Final = 30 * 86400
 _MAX_RESTART_S: Final = 600.0
 
@@ -27,8 +28,8 @@ _MAX_RESTART_S: Final = 600.0
 class FaultOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What to do to whom. Without `number` it hits everybody.
 
-    `seconds`: how long a ban lasts, or the server is away. `code`: of a ban (101 to 106 are those the client knows) or of a
-    refused login. `device`: the companion to unlink, all of the number's without it.
+    `seconds`: how long a ban lasts, or the server is away. `code`: of a ban (101 to 106 are those the client knows), of a refused
+    login, or of refused messages. `device`: the companion to unlink, all of the number's without it.
     """
 
     fault: str
@@ -105,7 +106,7 @@ class Faults:
             if not 0 < order.seconds <= longest:
                 raise InvalidRequest(f"seconds must be above 0 and at most {longest:g}", field="seconds")
         if order.code is not None:
-            if fault not in (Fault.BAN, Fault.REFUSE):
+            if fault not in (Fault.BAN, Fault.REFUSE, Fault.REFUSE_SENDS):
                 raise InvalidRequest(f"{fault} takes no code", field="code")
             if not 100 <= order.code <= 999:
                 raise InvalidRequest("code must be 100 to 999", field="code")
@@ -156,6 +157,8 @@ class Faults:
             until = unix_now() + max(1, round(DEFAULT_BAN_S if order.seconds is None else order.seconds))
         elif fault is Fault.REFUSE:
             code = DEFAULT_REFUSAL if order.code is None else order.code
+        elif fault is Fault.REFUSE_SENDS:
+            code = DEFAULT_SEND_REFUSAL if order.code is None else order.code
         elif fault is Fault.OUTDATED:
             code = OUTDATED_CODE
         connections = self._hub.connections_of(number)

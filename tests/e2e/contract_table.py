@@ -290,11 +290,7 @@ GROUPS: Final = (
         must=("group_id",),
         results=("jid", "phone_number", "display_name", "requested_at"),
     ),
-    group(
-        "/participant-requests/approve",
-        {"group_id": "{GROUP}", "participants": ["{PHONE}"]},
-        ("participant", "status", "message"),
-    ),
+    group("/participant-requests/approve", {"group_id": "{ASKED}", "participants": ["{PHONE}"]}),
     group("/participant-requests/reject", {"group_id": "{GROUP}", "participants": ["{PHONE}"]}, answers=UNABLE),
     group("/leave", {"group_id": "{NEWGROUP}"}),
     Op("POST", "/group/photo", body=GROUP, must=("group_id",), file="photo", results=("picture_id", "message")),

@@ -36,6 +36,7 @@ class World:
         self._makers: dict[str, Callable[[], str]] = {
             "NEW": self._new_message,
             "NEWGROUP": self._new_group,
+            "ASKED": self._group_asked_of,
             "FRESH": lambda: f"fresh-{next(self._count)}",
             "MADE": self._made_session,
         }
@@ -80,6 +81,14 @@ class World:
         made = self.call("POST", "/group", body={"title": f"group {next(self._count)}", "participants": [PHONE]})
         assert made.status == 200, made
         return str(made.body["results"]["group_id"])
+
+    def _group_asked_of(self) -> str:
+        """A group the phone asks to be let into."""
+        made = self.call("POST", "/group", body={"title": f"asked {next(self._count)}", "participants": []})
+        group = str(made.body["results"]["group_id"])
+        asked = self.instance.http("POST", f"/sandbox/groups/{group}/requests", {"number": PHONE})
+        assert asked.status == 201, asked
+        return group
 
     def _link(self) -> str:
         """Of a group alpha is not in."""

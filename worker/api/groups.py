@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from aiohttp import web
 
-from ecosystem.contract.errors import InvalidRequest, InviteLinkInvalid, NotSupportedByEngine
+from ecosystem.contract.errors import InvalidRequest, InviteLinkInvalid, NotSupportedByEngine, WhatsAppRejected
 from ecosystem.contract.groups import (
     ChangeMembers,
     CreateGroup,
@@ -221,15 +221,14 @@ async def approve(request: web.Request) -> web.Response:
     session = request.app[SESSION]
     asked = {text for item in await session.do(groups.join_requests, group) for text in (item.jid, item.lid) if text}
     known = await both_of(request, set(people))
-    wanted = [person for person in people if asked & {person, known.get(person)}]
-    found = await session.do(groups.change_members, group, tuple(wanted), "add") if wanted else []
-    outcomes = [_outcome(member, "add") for member in found]
-    outcomes += [
-        {"participant": person, "status": "error", "message": "has not asked to be let in"}
-        for person in people
-        if person not in wanted
-    ]
-    return success("Success approve participants", outcomes)
+    for number, person in enumerate(people):
+        if not asked & {person, known.get(person)}:
+            raise InvalidRequest(f"{person} has not asked to be let in", field=f"participants[{number}]")
+    found = await session.do(groups.change_members, group, people, "add")
+    failed = [_outcome(member, "add") for member in found if member.error]
+    if failed:
+        raise WhatsAppRejected("; ".join(f"{each['participant']}: {each['message']}" for each in failed))
+    return success("Success approve participants")
 
 
 async def reject(request: web.Request) -> web.Response:

@@ -128,6 +128,7 @@ TEXTS: Final[dict[str, str]] = {
     "Record a voice note instead.": "Em vez disso, grava um áudio.",
     "Refuse clients as too old (405).": "Recusa clientes como velhos demais (405).",
     "Refuse logins with --code.": "Recusa entradas com --code.",
+    "Refuse messages with --code (463 restricted, 429 too many).": "Recusa mensagens com --code (463 restrita, 429 demais).",
     "Remove somebody.": "Remove alguém.",
     "Replace a key by a new one, alike in all but its id; it is shown this once.": "Troca uma chave por uma nova, igual em tudo menos no id; ela aparece só desta vez.",
     "Restart sessions in a fresh process.": "Reinicia sessões num processo novo.",

@@ -35,11 +35,15 @@ class Fault(StrEnum):
     """Failure 405 at login."""
     REFUSE = "refuse"
     """Failure with any code at login."""
+    REFUSE_SENDS = "refuse_sends"
+    """Messages are acknowledged with an error code and go nowhere: 463 restricted, 429 too many."""
     SILENT = "silent"
     """Connections are accepted and never answered."""
 
 
-STANDING: Final = frozenset({Fault.HOLD_ACKS, Fault.BAN, Fault.OUTDATED, Fault.REFUSE, Fault.SILENT})
+STANDING: Final = frozenset(
+    {Fault.HOLD_ACKS, Fault.BAN, Fault.OUTDATED, Fault.REFUSE, Fault.REFUSE_SENDS, Fault.SILENT}
+)
 
 
 class FaultBook:

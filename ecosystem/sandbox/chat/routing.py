@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from ecosystem.sandbox.chat.faultbook import Fault
 from ecosystem.sandbox.codec.node import GROUP_SERVER, JID, LID_SERVER, STATUS, USER_SERVER, Node, StanzaError, node
 from ecosystem.sandbox.state.world import participants_hash, settles, unix_now
 
@@ -51,7 +52,8 @@ def message(hub: Hub, link: Link, stanza: Node) -> None:
     group: Group | StatusList | None = hub.world.groups.get(target.user) if target.server == GROUP_SERVER else None
     if target == STATUS:
         group = StatusList()
-    refusal = _refusal(hub, link, target, group)
+    told = hub.faults.find(Fault.REFUSE_SENDS, link.account.number)
+    refusal = told.code if told is not None else _refusal(hub, link, target, group)
     if refusal is not None:
         link.send(node("ack", {**attrs, "error": str(refusal)}))
         return
