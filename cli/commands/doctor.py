@@ -11,25 +11,21 @@ import socket
 import stat
 import sys
 import time
-from email.utils import parsedate_to_datetime
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
-
+from cli.commands.findings import FAIL, OK, WARN, Finding
+from cli.commands.running import check_programs, check_server
 from cli.context import Call, verb
 from cli.texts import tr
-from ecosystem.contract.errors import DomainError, NotRunning
+from ecosystem.contract.errors import DomainError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from ecosystem.settings import Settings
 
-OK: Final = "ok"
-WARN: Final = "warn"
-FAIL: Final = "fail"
 EXIT_FAILED: Final = 1
 """At least one check failed."""
 
@@ -40,21 +36,15 @@ SESSION_BYTES: Final = 20 << 20
 OPEN_FILES_BASE: Final = 512
 OPEN_FILES_EACH: Final = 8
 """Of the gateway: its own files, and what each session and its clients add."""
+TASKS_BASE: Final = 200
+TASKS_EACH: Final = 16
+"""Threads of a worker at most; of everything else together."""
+GROUP: Final = Path("/proc/self/cgroup")
+GROUPS: Final = Path("/sys/fs/cgroup")
 MEMINFO: Final = Path("/proc/meminfo")
 EPHEMERAL: Final = Path("/proc/sys/net/ipv4/ip_local_port_range")
-SKEW_MOST_S: Final = 5.0
-"""Difference between two clocks from which on it is worth a word; TLS and WhatsApp bear minutes."""
 TIME_ERROR: Final = 5
 """adjtimex(2): the clock is not synchronised."""
-
-
-class Finding(msgspec.Struct, frozen=True):
-    """What one check found. `hint`: what to do."""
-
-    check: str
-    result: str
-    detail: str
-    hint: str | None = None
 
 
 @verb("doctor", examples=("zapvisor doctor", "zapvisor doctor --json", "zapvisor doctor --url https://fleet.example"))
@@ -94,13 +84,16 @@ def _checks(call: Call) -> Iterator[Finding]:
             yield check_service_user(settings)
             yield from check_external(settings)
             yield check_open_files(settings)
+            yield check_tasks(settings)
             yield check_memory(settings)
             yield check_ephemeral(settings)
             running = _is_running(settings)
             yield Finding(
                 "instance", OK, tr("runs (pid {running})", running=running) if running else tr("does not run")
             )
-            if not running:
+            if running:
+                yield from check_programs(settings)
+            else:
                 yield from check_ports(settings)
     yield check_clock()
     yield from check_server(call)
@@ -309,6 +302,42 @@ def check_open_files(settings: Settings) -> Finding:
     )
 
 
+def check_tasks(settings: Settings) -> Finding:
+    """As many threads may exist as the workers have: systemd, containers and users have limits of their own."""
+    needed = TASKS_BASE + TASKS_EACH * settings.max_sessions
+    # The limit of a user does not hold for root; -1 is none.
+    of_user = 0 if os.geteuid() == 0 else resource.getrlimit(resource.RLIMIT_NPROC)[1]
+    have = min((number for number in (_tasks_of_group(), of_user) if number > 0), default=None)
+    if have is None:
+        return Finding("tasks", OK, tr("no limit; about {needed} are needed", needed=needed))
+    detail = tr("{have} threads may exist, about {needed} are needed", have=have, needed=needed)
+    if have >= needed:
+        return Finding("tasks", OK, detail)
+    return Finding(
+        "tasks",
+        WARN,
+        detail,
+        tr("raise the limit (TasksMax of the unit, --pids-limit, ulimit -u), or lower MAX_SESSIONS"),
+    )
+
+
+def _tasks_of_group() -> int:
+    """Threads the control group of this process may have, with all groups above it; 0 where there is no limit."""
+    try:
+        path = GROUP.read_text(encoding="ascii").strip().rpartition("::")[2].strip("/")
+    except OSError:
+        return 0
+    found = []
+    for folder in (GROUPS / path, *(GROUPS / path).parents):
+        try:
+            text = (folder / "pids.max").read_text(encoding="ascii").strip()
+        except OSError:
+            continue
+        if text.isdigit():
+            found.append(int(text))
+    return min(found, default=0)
+
+
 def check_memory(settings: Settings) -> Finding:
     """There is room for as many sessions as may exist."""
     free = _available_memory()
@@ -396,60 +425,3 @@ def _clock_state() -> int | None:
         return None
     state = adjtimex(ctypes.create_string_buffer(512))  # struct timex has 208 bytes on 64-bit Linux
     return state if state >= 0 else None
-
-
-# --- the server
-
-
-def check_server(call: Call) -> Iterator[Finding]:
-    """The gateway answers, what it depends on is there, and our key opens it."""
-    from cli.client import Client
-
-    try:
-        address = call.address
-    except NotRunning as error:
-        yield Finding("gateway", WARN, error.message, error.hint)
-        return
-    except DomainError as error:
-        yield Finding("gateway", FAIL, error.message, error.hint)
-        return
-    open_client = Client(address, None)
-    try:
-        answer = open_client.get("/health")
-    except DomainError as error:
-        # An unhealthy server answers too: its problem or its parts tell more than ours.
-        yield Finding("gateway", FAIL, f"{address}: {error.message}", error.hint)
-        if isinstance(error, NotRunning):
-            return
-    else:
-        yield Finding("gateway", OK, tr("{address} answers", address=address))
-        yield from check_skew(answer.headers.get("date"))
-    yield _asked(open_client, "/ready", "ready", tr("services and sessions can be used"))
-    try:
-        client = call.client
-    except DomainError as error:
-        yield Finding("key", FAIL, error.message, error.hint)
-        return
-    yield _asked(client, "/status", "key", tr("it is accepted"))
-
-
-def _asked(client: Any, path: str, check: str, sentence: str) -> Finding:
-    try:
-        client.get(path)
-    except DomainError as error:
-        return Finding(check, FAIL, error.message, error.hint or tr("see `zapvisor logs`"))
-    return Finding(check, OK, sentence)
-
-
-def check_skew(date: str | None) -> Iterator[Finding]:
-    """The server's clock and ours agree."""
-    if date is None:
-        return
-    try:
-        skew = time.time() - parsedate_to_datetime(date).timestamp()
-    except ValueError:
-        return
-    if abs(skew) > SKEW_MOST_S:
-        yield Finding(
-            "clock skew", WARN, tr("{skew:+.0f} s against the server's", skew=skew), tr("run an NTP service on both")
-        )

@@ -240,6 +240,7 @@ TimeoutStopSec=90
 Restart=on-failure
 RestartSec=5
 LimitNOFILE=65536
+TasksMax=infinity
 NoNewPrivileges=true
 
 [Install]

@@ -124,6 +124,16 @@ TEXTS: Final[dict[str, str]] = {
     "nothing else was named": "nada mais foi indicado",
     "nothing has happened to {session} yet": "nada aconteceu com {session} ainda",
     "nothing is recorded": "nada está registrado",
+    "no limit; about {needed} are needed": "sem limite; são necessárias cerca de {needed}",
+    "{have} threads may exist, about {needed} are needed": "podem existir {have} threads, são necessárias cerca de {needed}",
+    "raise the limit (TasksMax of the unit, --pids-limit, ulimit -u), or lower MAX_SESSIONS": (
+        "aumente o limite (TasksMax da unidade, --pids-limit, ulimit -u), ou reduza MAX_SESSIONS"
+    ),
+    "zapvisor down, then zapvisor up": "zapvisor down, depois zapvisor up",
+    "its log says why: {log}": "o log diz por quê: {log}",
+    "somebody stopped it: supervisorctl -c {conf} start {name}": "alguém o parou: supervisorctl -c {conf} start {name}",
+    "all run": "todos rodam",
+    "none stands": "nenhum em aberto",
     "nothing keeps it right": "nada o mantém certo",
     "nothing to change was given": "nada a alterar foi informado",
     "nothing was done": "nada foi feito",

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cli.commands import doctor
-from cli.commands.doctor import FAIL, OK, WARN, Finding
+from cli.commands import doctor, running
+from cli.commands.findings import FAIL, OK, WARN, Finding
 from ecosystem.settings import Settings, check
 
 if TYPE_CHECKING:
@@ -126,12 +126,12 @@ def test_clock(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(("shift_s", "warns"), [(0, False), (3600, True), (-3600, True)])
 def test_skew(shift_s: int, warns: bool) -> None:
     date = formatdate(time.time() + shift_s, usegmt=True)
-    assert [found.result for found in doctor.check_skew(date)] == ([WARN] if warns else [])
+    assert [found.result for found in running.check_skew(date)] == ([WARN] if warns else [])
 
 
 @pytest.mark.parametrize("date", [None, "nonsense"])
 def test_skew_nobody_can_tell(date: str | None) -> None:
-    assert list(doctor.check_skew(date)) == []
+    assert list(running.check_skew(date)) == []
 
 
 def test_open_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,6 +139,25 @@ def test_open_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert doctor.check_open_files(settings(tmp_path, max_sessions=100)).result == OK
     short = doctor.check_open_files(settings(tmp_path, max_sessions=1000))
     assert (short.result, "8512" in short.detail) == (WARN, True)
+
+
+def test_tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = tmp_path / "cgroup"
+    own.write_text("0::/system.slice/zapvisor.service\n")
+    group = tmp_path / "groups/system.slice/zapvisor.service"
+    group.mkdir(parents=True)
+    patched(monkeypatch, doctor, "GROUP", own)
+    patched(monkeypatch, doctor, "GROUPS", tmp_path / "groups")
+    patched(monkeypatch, os, "geteuid", lambda: 0)
+    assert doctor.check_tasks(settings(tmp_path, max_sessions=1000)).result == OK
+    (group / "pids.max").write_text("max\n")
+    (group.parent / "pids.max").write_text("4915\n")
+    assert doctor.check_tasks(settings(tmp_path, max_sessions=100)).result == OK
+    short = doctor.check_tasks(settings(tmp_path, max_sessions=1000))
+    assert (short.result, "4915" in short.detail, "TasksMax" in str(short.hint)) == (WARN, True, True)
+    patched(monkeypatch, os, "geteuid", lambda: 1000)
+    patched(monkeypatch, resource, "getrlimit", lambda _: (50, 100))
+    assert "100 threads" in doctor.check_tasks(settings(tmp_path, max_sessions=10)).detail
 
 
 def test_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
