@@ -41,6 +41,8 @@ _COMPATIBLE: Final = ipaddress.IPv6Network("::/96")
 """RFC 4291, 2.5.5.1: the same, long out of use; `::` and `::1` lie in it too."""
 _NUMBER: Final = re.compile(r"[0-9]+|0[xX][0-9a-fA-F]*", re.ASCII)
 """The last label of an IPv4 address in any spelling, and of no domain (https://url.spec.whatwg.org/#ends-in-a-number-checker)."""
+_HOST: Final = re.compile(r"[A-Za-z0-9._-]+", re.ASCII)
+"""A name once it is encoded: encoding may have made spaces, brackets or quotes of it (U+00B4 is a space and an accent)."""
 _LOCAL_SUFFIXES: Final = (".localhost", ".local", ".internal")
 
 
@@ -70,12 +72,12 @@ def check_url(text: str, *, field: str = "url", credentials: bool = False, fragm
         url = URL(text)
         # Also the form that is connected to: what cannot be encoded is no host.
         host, port, encoded = url.host, url.explicit_port, url.raw_host
-    except ValueError as error:
+    except (ValueError, IndexError) as error:  # the second for brackets with nothing in them
         is_port = any(said in str(error) for said in _OF_PORTS)
         raise refuse("the port must be 1 to 65535" if is_port else "is not a URL") from None
     if not host or not encoded or host.startswith(".") or ".." in host:
         raise refuse("names no host")
-    if ":" not in encoded and ("%" in encoded or "[" in text.partition("://")[2].partition("/")[0]):
+    if ":" not in encoded and (not _HOST.fullmatch(encoded) or "[" in text.partition("://")[2].partition("/")[0]):
         raise refuse("is not a URL")
     if port == 0:
         raise refuse("the port must be 1 to 65535")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from ecosystem.contract.errors import DomainError, InvalidJid, InvalidPhone, InvalidSettings
@@ -271,6 +271,11 @@ def test_paths(path: str) -> None:
         assert ".." not in below.replace("\\", "/").split("/")
 
 
+@example("http://a\xb4/x")
+@example("http://a\xaf\xc7X\xa7")
+@example("http://a8(:80")
+@example("http://;")
+@example("http://[]@/x")
 @given(st.one_of(ANY, ANY.map(lambda host: f"http://{host}/x"), st.from_regex(r"https?://[0-9a-fx.\[\]:@%]{1,30}(:[0-9]{1,6})?/.?",
                                                                              fullmatch=True)))  # fmt: skip
 def test_urls(text: str) -> None:
@@ -280,7 +285,8 @@ def test_urls(text: str) -> None:
     except DomainError as error:
         assert (error.code, error.field) == ("invalid_request", "f")
     else:
-        assert check_url(str(url)) == url
+        # Not the objects: one keeps a port that goes without saying (`:80`), which its text leaves out.
+        assert str(check_url(str(url))) == str(url)
 
 
 @given(ANY)
