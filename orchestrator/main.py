@@ -149,7 +149,13 @@ class Orchestrator:
             Backends(self.database, self.leadership, self.observer, processes, self.ports, self.workshop),
             interval_s=settings.reconcile_interval_s,
             stop_grace_s=settings.stop_grace_s,
-            alarms=Alarms(self.fleet, self.database, storage=settings.storage, limits=make_limits(settings)),
+            alarms=Alarms(
+                self.fleet,
+                self.database,
+                storage=settings.storage,
+                limits=make_limits(settings),
+                targets=lambda: self.webhooks.keeper.health,
+            ),
         )
         self.diagnosis = Diagnosis(self.reconciler, self.database, kill_timeout_s=settings.stop_grace_s)
         self.workers = WorkerClient(key=gateway_key, timeout_s=settings.worker_timeout_s)
@@ -165,7 +171,12 @@ class Orchestrator:
         )
         machine = Machine(home=settings.paths.root, logs=logs_folder(settings), storage=settings.storage)
         self.sampler = Sampler(self.fleet, self.database, machine, make_keep(settings))
-        self.metrics = FleetMetrics(self.fleet, version=VERSION, sessions_max=settings.metrics_sessions_max)
+        self.metrics = FleetMetrics(
+            self.fleet,
+            version=VERSION,
+            sessions_max=settings.metrics_sessions_max,
+            targets=lambda: self.webhooks.keeper.health,
+        )
         self.rolling = Rolling(self.sessions, processes)
         self.operations = Operations(self.sessions, self.rolling, processes)
         self.proxies = Proxies(

@@ -29,6 +29,8 @@ class AlertKind(StrEnum):
     """The disk is nearly full, or a session could not write: for the whole fleet, or that session."""
     BACKLOG = "backlog"
     """Events of a session wait in its outbox."""
+    WEBHOOK = "webhook"
+    """A webhook's endpoint takes nothing for longer than `alert_down_s`, said that it is gone, or events for it were given up."""
 
 
 class Severity(StrEnum):

@@ -13,10 +13,12 @@ from orchestrator.reconcile.alerts import Condition, Limits, standing
 from orchestrator.registry import diagnosis
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from orchestrator.reconcile.fleet import Fleet
     from orchestrator.registry.database import Database
+    from orchestrator.registry.targethealth import TargetHealth
 
 EVERY_S: Final = 1.0
 DISK_EVERY_S: Final = 15.0
@@ -27,13 +29,22 @@ _LOG: Final = logging.getLogger(__name__)
 
 
 class Alarms:
-    """`storage`: whose disk is watched. Only the leader's `look` may be called."""
+    """`storage`: whose disk is watched; `targets`: how the webhooks do. Only the leader's `look` may be called."""
 
-    def __init__(self, fleet: Fleet, database: Database, *, storage: Path, limits: Limits) -> None:
+    def __init__(
+        self,
+        fleet: Fleet,
+        database: Database,
+        *,
+        storage: Path,
+        limits: Limits,
+        targets: Callable[[], Sequence[TargetHealth]] = tuple,
+    ) -> None:
         self._fleet = fleet
         self._database = database
         self._storage = storage
         self._limits = limits
+        self._targets = targets
         self._down_since: dict[str, float] = {}
         self._told: frozenset[tuple[str, str]] | None = None
         self._looked = self._compared = self._disk_at = float("-inf")
@@ -50,7 +61,7 @@ class Alarms:
         self._looked = now
         if now - self._disk_at >= DISK_EVERY_S:
             self._disk_at, self._free = now, await asyncio.to_thread(_free, self._storage)
-        wanted = standing(self._conditions(now), self._free, self._limits)
+        wanted = standing(self._conditions(now), self._free, self._limits, self._targets())
         keys = frozenset((one.kind.value, one.session_id) for one in wanted)
         if keys == self._told and now - self._compared < REFRESH_S:
             return

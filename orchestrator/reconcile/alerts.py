@@ -14,6 +14,8 @@ from orchestrator.registry.diagnosis import FLEET, Raised
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from orchestrator.registry.targethealth import TargetHealth
+
 BY_REASON: Final[dict[Reason, AlertKind]] = {
     Reason.CRASH_LOOP: AlertKind.RESTART_LOOP,
     Reason.DEAF: AlertKind.DEAF,
@@ -37,6 +39,7 @@ TITLES: Final[dict[AlertKind, str]] = {
     AlertKind.PROXY: "the session's proxy does not work",
     AlertKind.DISK: "the disk is nearly full",
     AlertKind.BACKLOG: "events of the session wait in its outbox",
+    AlertKind.WEBHOOK: "a webhook does not get its events",
 }
 _QUIET: Final = frozenset({Reason.PAIRING, Reason.PAIRED, Reason.PAIRING_EXPIRED, Reason.UNLOADED, Reason.OUTDATED})
 """Not logged in, and nothing is wrong; or told for the whole fleet."""
@@ -63,11 +66,17 @@ class Condition(msgspec.Struct, frozen=True):
     paired: bool
 
 
-def standing(conditions: Sequence[Condition], disk_free_bytes: int | None, limits: Limits) -> list[Raised]:
+def standing(
+    conditions: Sequence[Condition],
+    disk_free_bytes: int | None,
+    limits: Limits,
+    targets: Sequence[TargetHealth] = (),
+) -> list[Raised]:
     """Every alert that stands now, at most one a kind and session."""
     found: dict[tuple[AlertKind, str], Raised] = {}
     for one in (
         *_of_fleet(conditions, disk_free_bytes, limits),
+        *(a for each in targets for a in _of_target(each, limits)),
         *(a for each in conditions for a in _of(each, limits)),
     ):
         found.setdefault((one.kind, one.session_id), one)
@@ -98,6 +107,20 @@ def _of(one: Condition, limits: Limits) -> Iterator[Raised]:
         )
     if one.waiting >= limits.backlog:
         yield _raised(AlertKind.BACKLOG, one.session_id, f"{one.waiting} events wait")
+
+
+def _of_target(one: TargetHealth, limits: Limits) -> Iterator[Raised]:
+    """Of a webhook of every session it is the fleet's."""
+    name = f"{one.name} ({one.id})" if one.name else one.id
+    said = None
+    if one.gone:
+        said = f"{name} answered 410 Gone and gets nothing until it is enabled again"
+    elif one.dead_lately:
+        said = f"{name}: events were given up; see `zapvisor webhook dead-letters`"
+    elif one.tripped and one.unheard_s >= limits.down_s:
+        said = f"{name} takes nothing: {one.last_error or 'no answer'}"
+    if said is not None:
+        yield _raised(AlertKind.WEBHOOK, one.session_id or FLEET, said)
 
 
 def _raised(kind: AlertKind, session_id: str, detail: str | None) -> Raised:

@@ -14,7 +14,7 @@ from ecosystem.contract.session import DesiredState, SessionState
 from ecosystem.web import route_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from aiohttp.typedefs import Handler, Middleware
     from prometheus_client import Metric
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ecosystem.contract.heartbeat import Heartbeat
     from ecosystem.web import Renderer
     from orchestrator.reconcile.fleet import Fleet
+    from orchestrator.registry.targethealth import TargetHealth
     from orchestrator.resources.machine import MachineUse
 
 _METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"})
@@ -93,10 +94,18 @@ class Requests:
 
 
 class FleetMetrics:
-    """Everything that is told at a scrape. `sessions_max`: how many sessions get series of their own."""
+    """Everything that is told at a scrape. `sessions_max`: how many sessions, and how many webhooks, get series of their own."""
 
-    def __init__(self, fleet: Fleet, *, version: str, sessions_max: int) -> None:
+    def __init__(
+        self,
+        fleet: Fleet,
+        *,
+        version: str,
+        sessions_max: int,
+        targets: Callable[[], Sequence[TargetHealth]] = tuple,
+    ) -> None:
         self._fleet = fleet
+        self._targets = targets
         self._version = version
         self._sessions_max = sessions_max
         self._machine: MachineUse | None = None
@@ -125,6 +134,7 @@ class FleetMetrics:
         yield from self._of_machine()
         yield from self._of_fleet()
         yield from self._of_sessions()
+        yield from self._of_webhooks()
 
     def _of_machine(self) -> Iterator[Metric]:
         use = self._machine
@@ -183,6 +193,23 @@ class FleetMetrics:
             for worker in told:
                 counter.add_metric([worker.session_id], _values(worker)[key] or 0)
             yield counter
+
+    def _of_webhooks(self) -> Iterator[Metric]:
+        """As of the leader's last look, a few seconds ago."""
+        targets = self._targets()
+        told = targets[: self._sessions_max]
+        yield GaugeMetricFamily("zapvisor_webhooks", "Webhooks that are enabled", value=len(targets))
+        pending = GaugeMetricFamily("zapvisor_webhook_pending", "Events that wait for it", labels=["webhook"])
+        well = GaugeMetricFamily("zapvisor_webhook_well", "1 while it takes events, 0 while paused", labels=["webhook"])
+        tries = CounterMetricFamily(
+            "zapvisor_webhook_deliveries", "Tries that came to this, and events given up", labels=["webhook", "result"]
+        )
+        for one in told:
+            pending.add_metric([one.id], one.pending)
+            well.add_metric([one.id], float(not (one.tripped or one.gone)))
+            for result in ("delivered", "failed", "dead"):
+                tries.add_metric([one.id, result], getattr(one, result))
+        yield from (pending, well, tries)
 
     def _workers(self) -> Iterator[Heartbeat]:
         fleet = self._fleet

@@ -16,7 +16,7 @@ import msgspec
 from ecosystem.contract.errors import DomainError, SessionNotFound
 from ecosystem.contract.outbox import EventPage
 from ecosystem.contract.webhook_events import DeadReason
-from orchestrator.registry import deadletters, deliveries, webhooks
+from orchestrator.registry import deadletters, deliveries, targethealth, webhooks
 from orchestrator.webhooks.relay import PAGE, add_rows
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from orchestrator.registry.database import Database
     from orchestrator.registry.leader import Leadership
+    from orchestrator.registry.targethealth import TargetHealth
     from orchestrator.webhooks.queue import Waker
     from orchestrator.webhooks.relay import EventSource
 
@@ -59,8 +60,11 @@ class Keeper:
             (TICK_S, self.wake_due),
             (5.0, self.fill_gaps),
             (5.0, self.bury),
+            (5.0, self.look),
             (30.0, self.forget),
         ]
+        self.health: list[TargetHealth] = []
+        """How it went with the targets at the last look; empty where this orchestrator does not lead."""
 
     async def run(self) -> None:
         """Until cancelled. A chore that fails is logged and comes again."""
@@ -130,6 +134,11 @@ class Keeper:
         for reason, buried in (("backlog", overflow), ("disabled", old)):
             for target_id, count in buried.items():
                 _LOG.error("webhook_dead_letters", extra={"webhook_id": target_id, "events": count, "reason": reason})
+
+    async def look(self) -> None:
+        """How it goes with the targets. Raises RegistryDown."""
+        async with self._database.use() as connection:
+            self.health = await targethealth.read(connection)
 
     async def forget(self) -> None:
         """Deletes what was kept long enough, in portions. Raises RegistryDown."""

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from tests.integration.webhooks.rig import Rig
+    from tests.integration.webhooks.stage import Stage
     from tests.support.webhook_sink import Received, WebhookSink
 
 
@@ -76,3 +77,30 @@ async def test_a_disabled_webhook_and_the_session_it_is_of(
     for one in told(sink):
         assert one == {"webhook_id": target, "name": "", "events": one["events"], "reason": "disabled"}
     assert {one.payload.session_id for one in sink.accepted["ops"] if one.payload} == {"one"}
+
+
+async def test_a_webhook_that_gets_nothing_is_an_alert_and_in_the_metrics(stage: Stage, sink: WebhookSink) -> None:
+    sink.behave("crm", "410")
+    made = await stage.ask("POST", "/webhooks", {"url": sink.url("crm"), "name": "CRM"}, status=201)
+    stage.rig.start_workers()
+    await stage.rig.send(stage.rig.event("one"))
+
+    async def alerts() -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = (await stage.ask("GET", "/alerts?standing=true"))["alerts"]
+        return [one for one in found if one["kind"] == "webhook"]
+
+    await stage.rig.until("it is told", alerts, 60)
+    (alert,) = await alerts()
+    assert (alert["session_id"], alert["detail"].partition(" answered")[0]) == (None, f"CRM ({made['id']})")
+    text = (await stage.zap.http("GET", "/metrics")).body
+    told = text.decode() if isinstance(text, bytes) else str(text)
+    assert f'zapvisor_webhook_well{{webhook="{made["id"]}"}} 0.0' in told
+    assert f'zapvisor_webhook_deliveries_total{{result="failed",webhook="{made["id"]}"}} 1.0' in told
+
+    sink.behave("crm", "ok")
+    await stage.ask("PATCH", f"/webhooks/{made['id']}", {"enabled": True})
+
+    async def over() -> bool:
+        return not await alerts()
+
+    await stage.rig.until("it is over", over, 60)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from ecosystem.contract.alerts import AlertKind
 from ecosystem.contract.errors import InvalidRequest, InvalidSettings
@@ -22,6 +23,7 @@ from orchestrator.reconcile.incidents import incident_of
 from orchestrator.reconcile.merge import Shown
 from orchestrator.reconcile.plan import GiveUp, Restart, Seen, Start, schedule
 from orchestrator.reconcile.restarts import Enough, Record, StartBudget, decide, note, note_memory
+from orchestrator.registry.targethealth import TargetHealth
 from orchestrator.sessions.repairs import REPAIRS
 from tests.unit.orchestrator.build import NOW, POLICY, ended, process, row
 
@@ -226,6 +228,33 @@ def test_an_outdated_client_is_one_alert_for_the_whole_fleet() -> None:
 def test_the_disk_is_the_fleets() -> None:
     assert kinds(free=1 << 20) == [("disk", "")]
     assert kinds(free=None) == []
+
+
+def target(**changes: Any) -> TargetHealth:
+    values: dict[str, Any] = {"id": "T1", "name": "CRM", "session_id": "alpha", "last_error": "HTTP 500"}
+    counts = dict.fromkeys(("pending", "delivered", "failed", "dead", "unheard_s"), 0)
+    states = dict.fromkeys(("tripped", "gone", "dead_lately"), False)
+    return TargetHealth(**{**values, **counts, **states, **changes})
+
+
+@pytest.mark.parametrize(
+    ("one", "said"),
+    [
+        (target(), None),
+        (target(tripped=True, unheard_s=299.0), None),
+        (target(tripped=False, unheard_s=1e6), None),
+        (target(tripped=True, unheard_s=300.0), "CRM (T1) takes nothing: HTTP 500"),
+        (target(dead=3, dead_lately=True), "CRM (T1): events were given up; see `zapvisor webhook dead-letters`"),
+        (target(gone=True, name=""), "T1 answered 410 Gone and gets nothing until it is enabled again"),
+    ],
+)
+def test_webhooks_that_do_not_get_their_events(one: TargetHealth, said: str | None) -> None:
+    found = standing([], None, Limits(), [one])
+    assert [(alert.kind, alert.session_id, alert.detail) for alert in found] == (
+        [(AlertKind.WEBHOOK, "alpha", said)] if said else []
+    )
+    everywhere = standing([], None, Limits(), [replace(one, session_id=None)])
+    assert [alert.session_id for alert in everywhere] == [""] * len(found)
 
 
 def test_every_kind_has_a_title() -> None:

@@ -12,6 +12,7 @@ from ecosystem.contract.operations import DiskUse
 from ecosystem.contract.worker import ProcessState
 from orchestrator.observed import Beats
 from orchestrator.reconcile.fleet import Fleet, Look
+from orchestrator.registry.targethealth import TargetHealth
 from orchestrator.resources.machine import MachineUse
 from orchestrator.resources.metrics import FleetMetrics
 from tests.unit.orchestrator.build import NOW, POLICY, beat, process, row
@@ -25,7 +26,11 @@ def told() -> dict[str, set[str]]:
     fleet.replace_rows([row()])
     beats = Beats({"alpha": beat(memory_bytes=1, cpu_percent=0.5)}, settled=True)
     fleet.replace_look(Look({"alpha": process(state=ProcessState.RUNNING)}, beats, 1.0, NOW))
-    metrics = FleetMetrics(fleet, version="1", sessions_max=10)
+    target = TargetHealth(
+        id="T1", name="", session_id=None, pending=1, delivered=1, failed=1, dead=0, tripped=False, unheard_s=0.0,
+        gone=False, dead_lately=False, last_error=None,
+    )  # fmt: skip
+    metrics = FleetMetrics(fleet, version="1", sessions_max=10, targets=lambda: [target])
     use = MachineUse(1.0, (0.0, 0.0, 0.0), 2, 1, 0, 1.0, [DiskUse("/", 2, 1, 50.0)], 0, 0)
     render = metrics.requests.counting(lambda _, error: cast("Any", error))
     render(cast("Any", None), cast("Any", SimpleNamespace(code="internal")))
