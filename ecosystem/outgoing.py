@@ -94,6 +94,14 @@ def check_url(text: str, *, field: str = "url", credentials: bool = False, fragm
     return url
 
 
+def join(page: str | URL, told: str) -> str:
+    """The address a page, or a redirect, names; not checked yet. Raises ValueError for what is none."""
+    try:
+        return str(URL(page).join(URL(told)))
+    except IndexError as error:  # brackets with nothing in them
+        raise ValueError("that is not a URL") from error
+
+
 def check_reach(url: URL, *, allow_private: bool, field: str = "url") -> None:
     """For the moment a URL is given: refuses what can be told from it alone. Raises InvalidRequest naming `field`."""
     host = (url.raw_host or "").lower().rstrip(".")

@@ -6,15 +6,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
 import msgspec
-from yarl import URL
 
 from ecosystem.contract.errors import InvalidRequest, MediaUrlUnreachable
-from ecosystem.outgoing import AddressRefused, check_literal, check_url, guarded_session
+from ecosystem.outgoing import AddressRefused, check_literal, check_url, guarded_session, join
 from worker.media.scratch import Stored, store
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
+
+    from yarl import URL
 
 REDIRECTS_MAX: Final = 5
 CONNECT_TIMEOUT_S: Final = 10.0
@@ -59,7 +60,7 @@ async def _follow(session: aiohttp.ClientSession, url: URL, target: Path, rules:
     for _ in range(REDIRECTS_MAX + 1):
         async with session.get(url, allow_redirects=False) as answer:
             if answer.status in _REDIRECTS and "Location" in answer.headers:
-                url = parse_url(str(url.join(URL(answer.headers["Location"]))), rules)
+                url = parse_url(join(url, answer.headers["Location"]), rules)
                 continue
             if answer.status != 200:
                 raise _unreachable(rules, f"it answered {answer.status}")

@@ -7,9 +7,9 @@ from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Final
 
 import msgspec
-from yarl import URL
 
 from ecosystem.contract.errors import DomainError
+from ecosystem.outgoing import join
 from worker.media import tools
 from worker.media.fetch import Rules, fetch
 
@@ -76,7 +76,7 @@ async def look_at(url: str, folder: Path, *, allow_private: bool) -> Page | None
 
 async def _picture(page: str, picture: str, folder: Path, *, allow_private: bool) -> bytes:
     try:
-        address = str(URL(page).join(URL(picture)))
+        address = join(page, picture)
         found = await fetch(address, folder / "shown", Rules("link", IMAGE_MAX_BYTES, TIMEOUT_S, allow_private))
         order = tools.Order(source=str(found.path), thumbnail=_PICTURE_EDGE)
         return (await tools.picture(order, field="link")).thumbnail

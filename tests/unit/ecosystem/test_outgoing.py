@@ -17,6 +17,7 @@ from ecosystem.outgoing import (
     check_literal,
     check_reach,
     check_url,
+    join,
 )
 
 if TYPE_CHECKING:
@@ -124,3 +125,14 @@ async def test_one_private_address_among_public_ones_is_enough(monkeypatch: pyte
         with pytest.raises(AddressRefused):
             await strict.resolve(name, 443)
         assert await open_.resolve(name, 443)
+
+
+@pytest.mark.parametrize("told", ["//[]@/x", "http://[]@/x", "http://[::1", "http://a:port/"])
+def test_an_address_a_page_names_may_be_none(told: str) -> None:
+    with pytest.raises(ValueError, match=r"\w"):
+        join("https://example.org/page", told)
+
+
+def test_an_address_a_page_names_starts_from_the_page() -> None:
+    assert join("https://example.org/a/page", "../b.png") == "https://example.org/b.png"
+    assert join(URL("https://example.org/a"), "//other.example/x") == "https://other.example/x"
