@@ -94,12 +94,12 @@ class SessionNames:
         shown = _printable(name)
         if found:
             raise SessionNotFound(
-                f"Session not found: {len(found)} sessions are paired with {shown}",
+                f"Device not found: {len(found)} sessions are paired with {shown}",
                 field=field,
                 hint=f"name one of {', '.join(row.session_id for row in found)}",
             )
         raise SessionNotFound(
-            f"Session not found: {shown}",
+            f"Device not found: {shown}",
             field=field,
             hint="an id is 1 to 63 characters of a-z, 0-9 and '-'; GET /sessions lists them all",
         )

@@ -303,7 +303,7 @@ def test_an_unknown_session_is_a_404(world: World, op: Op) -> None:
     assert answer.status in (404, 501), answer
     check_envelope(answer, op)
     if answer.status == 404:
-        assert answer.body["error"].startswith("Session not found")
+        assert answer.body["error"].startswith("Device not found")
 
 
 @pytest.mark.parametrize("op", [op for op in OPERATIONS if op.session == "alpha" and op.answers == {200}], ids=ids)

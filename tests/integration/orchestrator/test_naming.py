@@ -161,7 +161,7 @@ async def test_unknown_names_speak_gowa(zap: Orchestrated) -> None:
         assert (answer.status, answer.body["code"]) == (404, "session_not_found"), name
         assert answer.headers["Content-Type"].startswith("application/json")
         assert answer.body["status"] == 404
-        assert answer.body["error"].startswith("Session not found")
+        assert answer.body["error"].startswith("Device not found")
         assert answer.body["results"]["field"] == "X-Device-Id"
     for path in ("/api/nobody/app/status", "/sessions/nobody/app/status"):
         answer = await zap.http("GET", path)
