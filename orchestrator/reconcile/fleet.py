@@ -81,6 +81,8 @@ class Fleet:
         self.obstacles: dict[str, Obstacle] = {}
         self.proxy_troubles: dict[str, str] = {}
         """What is wrong with the proxies of sessions; whoever watches proxies writes it."""
+        self.ordered: dict[str, Reason] = {}
+        """Why we ended a worker whose death has not been seen yet."""
         self.waiting: dict[str, int] = {}
         """Sessions that wait for their turn to start → how many come before."""
         self.look = Look(UNKNOWN, UNKNOWN, 0.0, datetime.now(UTC))
@@ -116,7 +118,7 @@ class Fleet:
             else:
                 self._keep(at[1])
         self.rows_known = True
-        for memory in (self.records, self.obstacles, self._endpoints):
+        for memory in (self.records, self.obstacles, self.ordered, self._endpoints):
             for gone in memory.keys() - self.rows.keys():
                 del memory[gone]
 
@@ -170,6 +172,7 @@ class Fleet:
             obstacle.detail if obstacle is not None else None,
             self.proxy_troubles.get(row.session_id),
             self.waiting.get(row.session_id),
+            self.ordered.get(row.session_id),
         )
         return show(row, self.look.process(row.session_id), assessment, repair)
 

@@ -105,8 +105,6 @@ class Reconciler:
         self._alarms = alarms
         self._crons = Crons()
         self._starts = StartBudget(per_second=fleet.policy.starts_per_second, burst=fleet.policy.starts_at_once)
-        self._ordered: dict[str, Reason] = {}
-        """Why we ended a worker whose death has not been seen yet."""
         self._incidents: list[diagnosis.Incident] = []
 
     def poke(self) -> None:
@@ -186,14 +184,18 @@ class Reconciler:
         known = isinstance(look.beats, Beats) and look.beats.settled
         for row in fleet.rows.values():
             if row.desired is not DesiredState.RUNNING or row.unloaded:
-                fleet.records.pop(row.session_id, None)
+                for memory in (fleet.records, fleet.ordered):
+                    memory.pop(row.session_id, None)
                 continue
             process = look.processes.get(row.session_id)
             policy = fleet.policy.of(row.rules)
             before = fleet.records.get(row.session_id)
+            if before is None or before.generation != row.generation:
+                fleet.ordered.pop(row.session_id, None)
             record = note(before, process, row.generation, policy=policy, now=look.taken, chance=self._chance())
             self._note_incident(
-                row.session_id, incident_of(row.session_id, before, record, process, self._ordered.get(row.session_id))
+                row.session_id,
+                incident_of(row.session_id, before, record, process, self.fleet.ordered.get(row.session_id)),
             )
             beat = self._assess(row).beat
             silent = (
@@ -211,7 +213,7 @@ class Reconciler:
     def _note_incident(self, session_id: str, incident: diagnosis.Incident | None) -> None:
         if incident is None:
             return
-        self._ordered.pop(session_id, None)
+        self.fleet.ordered.pop(session_id, None)
         if self.fleet.leading:
             self._incidents.append(incident)
 
@@ -281,7 +283,7 @@ class Reconciler:
                 if isinstance(action, Restart):
                     self._crons.done(session_id, datetime.now(UTC))
                     if action.why is not None:
-                        self._ordered[session_id] = action.why
+                        self.fleet.ordered[session_id] = action.why
                 await self._to.processes.stop(session_id, grace=self._stop_grace_s)
             case Remove():
                 await self._to.processes.remove(session_id)

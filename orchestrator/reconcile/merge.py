@@ -39,6 +39,8 @@ class Repair(msgspec.Struct, frozen=True):
     """What is wrong with the session's proxy."""
     ahead: int | None = None
     """How many wait for their start before this session, where it waits for its turn."""
+    ordered: Reason | None = None
+    """Why its worker is being replaced, where that is because something was wrong."""
 
 
 _STARTING: Final = Shown(SessionState.CONNECTING, Reason.STARTING)
@@ -65,8 +67,9 @@ def show(row: SessionRow, process: WorkerProcess | Unknown | None, assessment: A
         return Shown(SessionState.DISCONNECTED, Reason.STOPPED_BY_OPERATOR)
     if process is None or process.state in GONE or process.state is ProcessState.BACKOFF:
         return _without_process(row, process, repair)
-    if process.state is ProcessState.STOPPING and row.reason is Reason.HUNG:
-        return Shown(SessionState.ERROR, Reason.HUNG, "it is being replaced, and is given its time to end")
+    leaves = process.state is ProcessState.STOPPING or assessment.beat is None
+    if repair.ordered is not None and leaves and process.generation == row.generation:
+        return Shown(SessionState.ERROR, repair.ordered, "the worker is being replaced, and is given its time to end")
     if process.generation != row.generation or process.state is ProcessState.STOPPING:
         return _STARTING
     return _alive(row, assessment, repair)

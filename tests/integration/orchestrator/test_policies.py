@@ -113,6 +113,9 @@ async def test_a_limit_of_memory(zap: Orchestrated) -> None:
     assert "memory_limit" in await history(zap)
     await zap.wait("alpha", timeout=30, status="connected")
     assert await starts(zap, "beta") == 1
+    restarted = await zap.http("POST", "/sessions/alpha/restart?wait=10")
+    assert (restarted.body["status"], restarted.body["reason"]) == ("connected", "pairing")
+    assert zap.zap.fleet.ordered == {}, "what was ordered is over"
 
 
 async def test_cron_restart(zap: Orchestrated) -> None:

@@ -30,6 +30,7 @@ LOST = Assessment(Health.LOST, None)
 DARK = Assessment(Health.UNKNOWN, None)
 CALM = Repair(POLICY, 100.0)
 PAUSING = Repair(POLICY, 100.0, Record(1, deaths=(100.0,), exit_code=1))
+GREEDY = Repair(POLICY, 100.0, ordered=Reason.MEMORY_LIMIT)
 NO_PORT = Repair(POLICY, 100.0, obstacle=Reason.PORTS_EXHAUSTED, obstacle_detail="full")
 S, R, P = SessionState, Reason, ProcessState
 NEW = {"status": S.DISCONNECTED, "reason": R.CREATED}
@@ -46,7 +47,9 @@ NEW = {"status": S.DISCONNECTED, "reason": R.CREATED}
         ("process starting", row(), process(state=P.STARTING), STARTING, CALM, S.CONNECTING, R.STARTING),
         ("first beat pending", row(), process(), STARTING, CALM, S.CONNECTING, R.STARTING),
         ("being replaced", row(), process(state=P.STOPPING), NONE, CALM, S.CONNECTING, R.STARTING),
-        ("a hung one", row(reason=R.HUNG), process(state=P.STOPPING), NONE, CALM, S.ERROR, R.HUNG),
+        ("a greedy one goes", row(), process(state=P.STOPPING), NONE, GREEDY, S.ERROR, R.MEMORY_LIMIT),
+        ("a greedy one has gone silent", row(), process(), LOST, GREEDY, S.ERROR, R.MEMORY_LIMIT),
+        ("a greedy one, told just now", row(), process(), HEALTHY, GREEDY, S.AUTHENTICATED, R.ONLINE),
         ("old generation", row(generation=2), process(), HEALTHY, CALM, S.CONNECTING, R.STARTING),
         ("pairing", row(), process(), PAIRING, CALM, S.CONNECTED, R.PAIRING),
         ("online", row(), process(), HEALTHY, CALM, S.AUTHENTICATED, R.ONLINE),
