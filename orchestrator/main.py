@@ -79,6 +79,7 @@ from orchestrator.sessions.pairing import Pairing
 from orchestrator.sessions.probe import Prober
 from orchestrator.sessions.proxies import Proxies
 from orchestrator.sessions.pusher import AccessPusher
+from orchestrator.sessions.renewing import Renewer
 from orchestrator.sessions.rolling import Rolling
 from orchestrator.sessions.service import SessionOrchestrator
 from orchestrator.sessions.workers import WorkerClient
@@ -178,6 +179,7 @@ class Orchestrator:
             targets=lambda: self.webhooks.keeper.health,
         )
         self.rolling = Rolling(self.sessions, processes)
+        self.renewer = Renewer(self.sessions, processes)
         self.operations = Operations(self.sessions, self.rolling, processes)
         self.proxies = Proxies(
             self.sessions, self.database, self.box, make_prober(settings), interval_s=settings.proxy_check_interval_s
@@ -274,6 +276,7 @@ class Orchestrator:
                 tasks.create_task(self.reconciler.run(), name="reconciler"),
                 tasks.create_task(self._purge(), name="archive"),
                 tasks.create_task(self.unloader.run(), name="unloader"),
+                tasks.create_task(self.renewer.run(), name="renewer"),
                 tasks.create_task(self.proxies.run(), name="proxies"),
                 tasks.create_task(self.sampler.run(), name="sampler"),
                 tasks.create_task(self.keyring.run(), name="keys"),

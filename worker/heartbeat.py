@@ -41,6 +41,8 @@ class ApiMeter:
         self._errors = 0
         self._busy_s = 0.0
         self._recent_ms: float | None = None
+        self.under_way = 0
+        """Requests that have come and are not answered."""
         self.last_at: datetime | None = None
         """When the last request came to its end."""
 
@@ -65,6 +67,7 @@ class Gauge:
 
     def __init__(self) -> None:
         self._memory: int | None = None
+        self._own: int | None = None
         self._memory_at = float("-inf")
         self._clock, self._processor = time.monotonic(), time.process_time()
         self._percent = 0.0
@@ -75,6 +78,11 @@ class Gauge:
         return self._memory
 
     @property
+    def own_bytes(self) -> int | None:
+        """What nobody shares, as last measured; None as above."""
+        return self._own
+
+    @property
     def is_stale(self) -> bool:
         """Whether the memory should be measured again."""
         return time.monotonic() - self._memory_at >= MEMORY_EVERY_S
@@ -82,7 +90,7 @@ class Gauge:
     def measure(self) -> None:
         """Reads the memory; blocks about a millisecond."""
         self._memory_at = time.monotonic()
-        self._memory = read_pss()
+        self._memory, self._own = read_memory()
 
     def cpu_percent(self) -> float:
         """Processor time between the last two calls at least a second apart, in percent of one core."""
@@ -93,16 +101,16 @@ class Gauge:
         return self._percent
 
 
-def read_pss() -> int | None:
-    """Proportional set size of this process in bytes; None where the kernel does not tell."""
+def read_memory() -> tuple[int | None, int | None]:
+    """(proportional set size, memory that is this process's alone) in bytes; None where the kernel does not tell."""
     try:
         text = _SMAPS.read_text(encoding="ascii")
     except OSError:
-        return None
-    for line in text.splitlines():
-        if line.startswith("Pss:"):
-            return int(line.split()[1]) * 1024
-    return None
+        return None, None
+    found = {"Pss:": None, "Private_Dirty:": None} | {
+        words[0]: int(words[1]) * 1024 for line in text.splitlines() if len(words := line.split()) == 3
+    }
+    return found["Pss:"], found["Private_Dirty:"]
 
 
 class Pulse:

@@ -33,6 +33,11 @@ class HistoryKeeper:
         self._end = end
         self._turn = asyncio.Lock()
 
+    @property
+    def busy(self) -> bool:
+        """Whether a part of the past is being stored."""
+        return self._turn.locked()
+
     async def keep(self, arrival: Arrival, past: Past, own: Person) -> None:
         """Stores it and records `history.sync`; what cannot be read is set aside. Never raises."""
         async with self._turn:

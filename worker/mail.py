@@ -35,6 +35,7 @@ class Tally:
         self.receipts_in = 0
         self.events = 0
         self.reconnects = 0
+        self.paired = False
         self.last_inbound_at: datetime | None = None
         self.last_outbound_at: datetime | None = None
         self.last_error: str | None = None

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import signal
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -14,6 +15,7 @@ from ecosystem.contract import keys
 from ecosystem.contract.exitcodes import WorkerExit
 from ecosystem.contract.heartbeat import Counters, Heartbeat
 from ecosystem.contract.ids import new_ulid
+from ecosystem.contract.session import Reason, SessionState
 from worker import folder
 from worker.api import server
 from worker.api.access import Access
@@ -25,6 +27,7 @@ from worker.engine.whatsapp import WhatsAppEngine
 from worker.heartbeat import ApiMeter, Gauge, Pulse
 from worker.media.keeper import MediaKeeper
 from worker.outbox import Outbox
+from worker.renewal import Renewal, Signs
 from worker.resp import Redis
 from worker.rests import Ways
 from worker.session import Session
@@ -79,6 +82,9 @@ class Worker:
         self._started_at = datetime.now(UTC)
         self._gauge = Gauge()
         self._meter = ApiMeter()
+        self._renewal = Renewal(spec.renewal)
+        self._renewing = False
+        self._wish: str | None = None
         self._beats = 0
         self._bound: tuple[str, int] = (spec.host, spec.port)
         self._shares = Shares(spec.redis_prefix)
@@ -111,6 +117,7 @@ class Worker:
             asyncio.get_running_loop().add_signal_handler(
                 number, self.end, WorkerEnd(WorkerExit.STOPPED, f"asked to stop by {number.name}")
             )
+        asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, self.renew)
         home = Path(spec.folder)
         folder.check(home)
         self._clients = redis, beats = _redis(spec), _redis(spec)
@@ -223,6 +230,26 @@ class Worker:
         if not self._told.done():
             self._told.set_result(end)
 
+    def renew(self) -> None:
+        """Makes room for a fresh process of the same specification: planned, nothing is wrong."""
+        self._renewing = True
+        self.end(WorkerEnd(WorkerExit.REPLACE, f"a fresh process takes over: {self._wish or 'asked for'}"))
+
+    def _look_at_itself(self) -> str | None:
+        session, tally, use = self._session, self._session.tally, self._meter.use()
+        signs = Signs(
+            logged_in=session.state is SessionState.AUTHENTICATED,
+            paired_here=tally.paired,
+            busy=bool(
+                self._store.waiting or self._engine.sends_waiting() or self._meter.under_way or session.history.busy
+                or len(session.followed)
+            ),
+            done=(tally.messages_in, tally.messages_out, tally.receipts_in, tally.events, tally.reconnects, use.requests),
+            own_bytes=self._gauge.own_bytes,
+        )  # fmt: skip
+        self._wish = self._renewal.wish(signs, time.monotonic())
+        return self._wish
+
     async def _until_told(self, runner: web.AppRunner) -> None:
         end = await self._told
         try:
@@ -236,7 +263,7 @@ class Worker:
         """Stop accepting, say goodbye, let the engine go, bring the last events out."""
         for name, step in (
             ("api", runner.cleanup),
-            ("session", self._session.leave),
+            ("session", lambda: self._session.leave(Reason.RENEWING if self._renewing else Reason.STOPPED)),
             ("engine", lambda: self._engine.stop(ENGINE_STOP_S)),
             ("outbox", lambda: self._outbox.drain(DRAIN_S)),
             ("pulse", self._pulse.leave),
@@ -306,6 +333,7 @@ class Worker:
             path=session.watch.view(),
             link=session.link_view(),
             access_revision=self._access.revision,
+            wants_renewal=self._look_at_itself(),
             sent_seq=self._store.last_seq - self._store.waiting,
         )
 

@@ -112,7 +112,7 @@ class Session(Chart):
             changed=self._tell_changed,
         )
         self.followed = Followed(engine)
-        self._history = HistoryKeeper(store, recorded=self._note_recorded, end=end)
+        self.history = HistoryKeeper(store, recorded=self._note_recorded, end=end)
         self.mail = Mail(store, engine, tally=self.tally, me=self.me, recorded=self._note_recorded)
         self._handlers: dict[type[Any], Callable[[Any], Awaitable[None]]] = {
             say.QrShown: self._on_qr,
@@ -181,12 +181,12 @@ class Session(Chart):
         """The tries of now."""
         return LinkView(self.link.tries, self.link.next_try_at, self._rests_until)
 
-    async def leave(self) -> None:
+    async def leave(self, reason: Reason = Reason.STOPPED) -> None:
         """The worker ends: says so, unless the session rests in an end of its own already."""
         self._timers.cancel_all()
         self.link.close()
         if self.state not in (_S.ERROR, _S.DISCONNECTED):
-            await self._enter(_S.DISCONNECTED, Reason.STOPPED)  # any -> DISCONNECTED
+            await self._enter(_S.DISCONNECTED, reason)  # any -> DISCONNECTED
 
     @property
     def is_over(self) -> bool:
@@ -203,7 +203,7 @@ class Session(Chart):
     async def _take_arrival(self, arrival: Arrival) -> None:
         past = self._engine.past(arrival)
         if past is not None:
-            self._aside(self._history.keep(arrival, past, self.me()))
+            self._aside(self.history.keep(arrival, past, self.me()))
         else:
             await self.mail.record_arrival(arrival)
 
@@ -271,7 +271,7 @@ class Session(Chart):
         self._aside(self._engine.stop(ENGINE_STOP_S))
 
     async def _on_paired(self, event: say.Paired) -> None:
-        self.jid = event.jid
+        self.jid, self.tally.paired = event.jid, True
         self._timers.cancel("pairing")
         self._timers.set("login", LOGIN_AFTER_PAIRING_S)
         if self.state is _S.CONNECTED:

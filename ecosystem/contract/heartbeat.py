@@ -67,5 +67,7 @@ class Heartbeat(msgspec.Struct, frozen=True):
     link: LinkView = LinkView()
     access_revision: int = 0
     """Of the session's keys, as the worker knows them."""
+    wants_renewal: str | None = None
+    """Why the worker, idle now, would like to be replaced by a fresh process; None: it would not."""
     sent_seq: int = 0
     """Number of the session's last event that went into Redis: who has fewer of them knows that Redis lost some."""

@@ -59,6 +59,8 @@ class Reason(StrEnum):
     CRASHED = "crashed"
     HUNG = "hung"
     """The process is there and its loop is not: it gives no sign of life."""
+    RENEWING = "renewing"
+    """Planned: a fresh process takes over, for the memory it saves. Back within a second."""
     MEMORY_LIMIT = "memory_limit"
     DISK_FULL = "disk_full"
     PROXY_FAILED = "proxy_failed"

@@ -55,6 +55,15 @@ class Retention(msgspec.Struct, frozen=True):
     media_bytes: int = 0
 
 
+class RenewalRules(msgspec.Struct, frozen=True):
+    """When a worker asks for a fresh process: once after pairing, and when it was idle for `idle_s` and has grown."""
+
+    after_pairing: bool = True
+    grown_bytes: int = 2 << 20
+    """By how much more than the least it has had since its login. 0: never."""
+    idle_s: float = 30.0
+
+
 class WorkerSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All one worker needs to know. Holds secrets: it travels over a socket or in a 0600 file, never argv or environment.
 
@@ -97,6 +106,7 @@ class WorkerSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     device_name: str = "Zapvisor"
     media: MediaLimits = MediaLimits()
     retention: Retention = Retention()
+    renewal: RenewalRules = RenewalRules()
     log_level: str = "info"
     log_json: bool = False
     metadata: dict[str, Any] = {}

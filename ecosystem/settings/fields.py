@@ -106,6 +106,12 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """How many starts one tick may order."""
     min_uptime_s: Annotated[float, msgspec.Meta(ge=0, le=86400)] = 0
     """A worker that lived this long before it died did not fail: the death does not count. 0: every death counts."""
+    renew_after_pairing: bool = True
+    """Replace a worker once after it paired, when it is idle: a fresh one needs about 3 MB less. Nothing is lost by it."""
+    renew_grown_bytes: Annotated[int, msgspec.Meta(ge=0)] = 2 << 20
+    """Replace an idle worker whose own memory has grown by more than this since its login. 0: never."""
+    renew_idle_s: Annotated[float, msgspec.Meta(ge=5, le=86400)] = 30
+    """How long a worker that has grown must have been idle before it is replaced."""
     max_memory_bytes: Annotated[int, msgspec.Meta(ge=0)] = 0
     """A worker that uses more memory (PSS) is replaced. 0: no limit."""
     cron_restart: Annotated[str, msgspec.Meta(max_length=100)] = ""

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from ecosystem.contract.errors import ProxyFailed
 from ecosystem.contract.ids import new_ulid
-from ecosystem.contract.worker import Retention, WorkerSpec
+from ecosystem.contract.worker import RenewalRules, Retention, WorkerSpec
 from ecosystem.definition import session_log
 from ecosystem.home import session_folder
 from orchestrator.reconcile.crons import parse_exit_codes
@@ -92,6 +92,11 @@ class Workshop:
                 rows=settings.chat_retention_rows,
                 media_s=settings.media_keep_s,
                 media_bytes=settings.media_keep_bytes,
+            ),
+            renewal=RenewalRules(
+                after_pairing=settings.renew_after_pairing,
+                grown_bytes=settings.renew_grown_bytes,
+                idle_s=settings.renew_idle_s,
             ),
             log_level=settings.log_level,
             log_json=settings.log_pretty is not True,

@@ -39,6 +39,7 @@ REPAIRS: Final[dict[Reason, str | None]] = {
     Reason.RESTRICTED: "goes on; messages to people who wrote first still go out",
     Reason.CRASHED: _FRESH,
     Reason.HUNG: "replaces the worker once it has been silent for `lost_after_s`",
+    Reason.RENEWING: "a fresh worker takes over",
     Reason.MEMORY_LIMIT: "replaces the worker",
     Reason.DISK_FULL: "tries again until there is room",
     Reason.PROXY_FAILED: _AGAIN,

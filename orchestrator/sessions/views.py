@@ -46,6 +46,7 @@ NEXT_STEPS: Final[dict[Reason, str | None]] = {
     Reason.RESTRICTED: "write only to people who wrote first until WhatsApp lifts the restriction",
     Reason.CRASHED: "wait: it is started again by itself; its log says why it died",
     Reason.HUNG: "wait: a worker that gives no sign of life is replaced by itself",
+    Reason.RENEWING: "nothing: a fresh worker takes over, and is back within a second",
     Reason.MEMORY_LIMIT: "wait: a fresh worker starts; raise the limit if that happens often",
     Reason.DISK_FULL: "make room on the disk; the rest happens by itself",
     Reason.PROXY_FAILED: "check the session's proxy: `zapvisor proxy test` tells what is wrong with it",

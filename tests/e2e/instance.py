@@ -64,7 +64,9 @@ class Instance:
         self.root.chmod(0o711)
         self.home = Home(self.root / "home")
         self.sandbox = sandbox
-        room = {"MAX_SESSIONS": str(MAX_SESSIONS), "SPARE_PORTS": str(SPARE_PORTS), **settings}
+        # Tests hold on to a session's process: who wants its replacement says so.
+        own = {"RENEW_AFTER_PAIRING": "false", "RENEW_GROWN_BYTES": "0"}
+        room = own | {"MAX_SESSIONS": str(MAX_SESSIONS), "SPARE_PORTS": str(SPARE_PORTS), **settings}
         workers = int(room["MAX_SESSIONS"]) + int(room["SPARE_PORTS"])
         self.port = free_ports(2 + workers)
         self.settings: dict[str, str] = {

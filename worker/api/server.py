@@ -114,11 +114,15 @@ def metered(meter: ApiMeter) -> Middleware:
 
     @web.middleware
     async def measure(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if request.path in UNCOUNTED or "Upgrade" in request.headers:
+        if request.path in UNCOUNTED:
             return await handler(request)
         began = time.monotonic()
-        answer = await handler(request)
-        if answer.status != 401:  # a stranger at the door
+        meter.under_way += 1
+        try:
+            answer = await handler(request)
+        finally:
+            meter.under_way -= 1
+        if answer.status != 401 and "Upgrade" not in request.headers:  # no stranger at the door
             meter.note(time.monotonic() - began, answer.status)
         return answer
 

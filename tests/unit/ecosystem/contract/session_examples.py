@@ -13,6 +13,7 @@ _GROUP: Final = "120363024512399999@g.us"
 _JID: Final = "5511900000001@s.whatsapp.net"
 
 SESSION_EXAMPLES: Final[tuple[msgspec.Struct, ...]] = (
+    worker.RenewalRules(after_pairing=False, grown_bytes=4 << 20, idle_s=60.0),
     worker.Retention(days=90, rows=100_000, media_s=604_800.0, media_bytes=1 << 30),
     groups.CreateGroup(title="Lab", participants=["5511900000001"]),
     groups.ChangeMembers(group_id=_GROUP, participants=["5511900000001"]),
