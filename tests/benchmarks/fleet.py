@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 PHONE: Final = "5531900000000"
 """A virtual phone without a session."""
 PAIRED_AT_ONCE: Final = 6
+AS_THEY_ARE: Final = {"RENEW_AFTER_PAIRING": "false", "RENEW_GROWN_BYTES": "0"}
+"""Settings without which a worker may be replaced by a fresh one in the middle of a round."""
 _LIMIT_S: Final = 60.0
 _PAGE: Final = 200
 
@@ -25,7 +27,8 @@ class Fleet(Instance):
     """An instance on the sandbox with room for `room` sessions. `begin` starts it."""
 
     def __init__(self, room: int, **settings: str) -> None:
-        super().__init__(sandbox=True, MAX_SESSIONS=str(room), SPARE_PORTS="20", **settings)
+        own = {"RENEW_AFTER_PAIRING": "true", "RENEW_GROWN_BYTES": str(2 << 20)}  # the product's own
+        super().__init__(sandbox=True, MAX_SESSIONS=str(room), SPARE_PORTS="20", **(own | settings))
         self.sessions: list[str] = []
 
     def begin(self) -> None:

@@ -22,7 +22,7 @@ import redis
 from ecosystem.contract import keys
 from tests.benchmarks import load, tools
 from tests.benchmarks.figures import added, rounded, spread
-from tests.benchmarks.fleet import Fleet, say
+from tests.benchmarks.fleet import AS_THEY_ARE, Fleet, say
 from tests.e2e.instance import until
 from tests.support.ports import free_ports
 
@@ -113,7 +113,7 @@ def measure(*, quick: bool) -> Figures:
     """Raises AssertionError when a request is not answered with 200, Unavailable without wrk or nginx."""
     # Limits are on, and out of the way: each request is counted, none is refused.
     limits = {"RATE_LIMIT_KEY_REQUESTS": "10000000", "RATE_LIMIT_SESSION_REQUESTS": "10000000"}
-    with Fleet(2, **limits) as fleet:
+    with Fleet(2, **limits, **AS_THEY_ARE) as fleet:
         fleet.begin()
         fleet.grow(1)
         key = fleet.new_key("s0")

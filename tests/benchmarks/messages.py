@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from tests.benchmarks import talk
 from tests.benchmarks.figures import rounded
-from tests.benchmarks.fleet import PHONE, Fleet, say
+from tests.benchmarks.fleet import AS_THEY_ARE, PHONE, Fleet, say
 from tests.e2e.instance import until
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ _LIMIT_S: Final = 120.0
 
 def measure(*, quick: bool) -> Figures:
     """By one session. Raises AssertionError when a text is lost on either way."""
-    with Fleet(2) as fleet:
+    with Fleet(2, **AS_THEY_ARE) as fleet:
         fleet.begin()
         fleet.grow(1)
         sent, received = rates(fleet, ["s0"], QUICK_TEXTS if quick else TEXTS)

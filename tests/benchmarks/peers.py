@@ -38,9 +38,9 @@ if TYPE_CHECKING:
 APPS: Final = Path(__file__).with_name("apps")
 PLAIN: Final = 20
 BAILEYS: Final = 10
-ROUNDS: Final = 12
+ROUNDS: Final = 10
 LISTINGS: Final = 5
-SETTLES_S: Final = 15.0
+SETTLES_S: Final = 10.0
 _BETWEEN_S: Final = 1.5
 """More than what PM2 takes for the shortest life: else it gives up on a process that is killed often."""
 _POLL_S: Final = 0.002

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from tests.benchmarks import messages, talk
 from tests.benchmarks.figures import rounded
-from tests.benchmarks.fleet import Fleet, rest, say
+from tests.benchmarks.fleet import AS_THEY_ARE, Fleet, rest, say
 
 if TYPE_CHECKING:
     from tests.benchmarks.figures import Figures
@@ -21,13 +21,13 @@ WARM: Final = 500
 TEXTS: Final = 5000
 QUICK_TEXTS: Final = 1000
 PORTION: Final = 250
-SETTLES_S: Final = 60.0
+SETTLES_S: Final = 30.0
 QUICK_SETTLES_S: Final = 20.0
 
 
 def measure(*, quick: bool) -> Figures:
     """Half of the texts go in, half out. Raises AssertionError when one is lost, or a worker was replaced."""
-    with Fleet(SESSIONS) as fleet:
+    with Fleet(SESSIONS, **AS_THEY_ARE) as fleet:
         fleet.begin()
         fleet.grow(SESSIONS)
         messages.introduce(fleet, fleet.sessions)

@@ -7,13 +7,13 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from tests.benchmarks.figures import spread
-from tests.benchmarks.fleet import Fleet, rest, say
+from tests.benchmarks.fleet import AS_THEY_ARE, Fleet, rest, say
 from tests.e2e.instance import until
 
 if TYPE_CHECKING:
     from tests.benchmarks.figures import Figures
 
-ROUNDS: Final = 30
+ROUNDS: Final = 20
 QUICK_ROUNDS: Final = 10
 SESSIONS: Final = 10
 """Each dies in turn: the fourth death of one worker within a minute waits, so that a crash loop does not eat the machine."""
@@ -22,16 +22,13 @@ _PROBE_TIMEOUT_S: Final = 10.0
 _LIMIT_S: Final = 30.0
 _BETWEEN_S: Final = 2.5
 """More than a beat and a tick: the next round begins on sessions at rest."""
-_SETTLES_S: Final = 20.0
-"""A session that was just paired gets a fresh worker once: not during a round."""
 
 
 def measure(*, quick: bool) -> Figures:
     rounds = QUICK_ROUNDS if quick else ROUNDS
-    with Fleet(SESSIONS) as fleet:
+    with Fleet(SESSIONS, **AS_THEY_ARE) as fleet:
         fleet.begin()
         fleet.grow(SESSIONS)
-        rest(_SETTLES_S)
         say(f"  {rounds} starts")
         starts = [_start(fleet, fleet.sessions[number % SESSIONS]) for number in range(rounds)]
         say(f"  {rounds} kills")
