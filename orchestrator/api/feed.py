@@ -155,7 +155,8 @@ def _sse(item: Item) -> bytes:
     if isinstance(item, Gap):
         body = msgspec.json.encode({"after": item.after, "oldest": item.oldest})
         return b"event: gap\ndata: " + body + b"\n\n"
-    return b": still here\n\n"
+    # Without data nothing is dispatched, but a client comes back from there.
+    return b": still here\n" + (f"id: {item.place}\n".encode() if item.place else b"") + b"\n"
 
 
 def _message(item: Item) -> FeedMessage:
@@ -163,4 +164,4 @@ def _message(item: Item) -> FeedMessage:
         return FeedMessage("event", id=item.place, event=payload_of(item.event))
     if isinstance(item, Gap):
         return FeedMessage("gap", id=item.after, oldest=item.oldest)
-    return FeedMessage("silence")
+    return FeedMessage("silence", id=item.place)

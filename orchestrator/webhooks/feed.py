@@ -65,7 +65,9 @@ class Gap(msgspec.Struct, frozen=True):
 
 
 class Silence(msgspec.Struct, frozen=True):
-    """Nothing happened for a while."""
+    """Nothing the feed shows happened for a while. `place`: how far it has looked; None while Redis is away."""
+
+    place: str | None
 
 
 Item: TypeAlias = Shown | Gap | Silence
@@ -126,6 +128,7 @@ class FeedSource:
             if oldest is not None:
                 yield Gap(place, oldest)
             doubtful = oldest is None
+            said = time.monotonic()
             while not self._closed.is_set():
                 try:
                     found = await self._next(place)
@@ -133,11 +136,8 @@ class FeedSource:
                     oldest = await self._oldest_beyond(place) if found and doubtful else None
                 except RedisDown:
                     doubtful = True
-                    yield Silence()
+                    yield Silence(None)
                     await self._pause()
-                    continue
-                if not found:
-                    yield Silence()
                     continue
                 if oldest is not None:
                     yield Gap(place, found[0][0])
@@ -146,7 +146,13 @@ class FeedSource:
                     place = entry
                     if event is not None and wanted.includes(event):
                         yield Shown(entry, with_metadata(event, self._metadata(event.session_id)))
-                doubtful = len(found) == COUNT or time.monotonic() - began > BEHIND_S
+                        said = time.monotonic()
+                if not found or time.monotonic() - said >= WAIT_S:
+                    # Also while others have much to tell: its place goes along, so that it need not begin far behind again.
+                    yield Silence(place)
+                    said = time.monotonic()
+                if found:
+                    doubtful = len(found) == COUNT or time.monotonic() - began > BEHIND_S
         finally:
             self._feeds -= 1
 
