@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import msgspec
 import redis.asyncio
@@ -26,6 +26,19 @@ if TYPE_CHECKING:
 
 TIMEOUT_S: Final = 2.0
 _LOG: Final = logging.getLogger(__name__)
+
+# For each key that holds a string: its place, its remaining milliseconds, the length, then what it holds. One string, because
+# the client takes its time over each single one of an answer: for a thousand sessions it was 50 ms of each second.
+_READ: Final = """
+local parts = {}
+for place, key in ipairs(KEYS) do
+  local value = redis.pcall('GET', key)
+  if type(value) == 'string' then
+    parts[#parts + 1] = place .. ' ' .. redis.call('PTTL', key) .. ' ' .. #value .. '\\n' .. value
+  end
+end
+return table.concat(parts)
+"""
 
 
 class Unknown:
@@ -87,7 +100,7 @@ class Observer:
     async def beats(self, session_ids: Sequence[str]) -> BeatsOrUnknown:
         """Heartbeats of these sessions in one round trip, or UNKNOWN. Never raises for an outage."""
         try:
-            values, ttls = await self._read([keys.heartbeat(self._prefix, session_id) for session_id in session_ids])
+            read = await self._read([keys.heartbeat(self._prefix, session_id) for session_id in session_ids])
         except RedisDown as error:
             if self._back_since is not None:
                 _LOG.warning("redis_down", extra={"error": type(error.__cause__).__name__})
@@ -98,9 +111,8 @@ class Observer:
             self._back_since = now
         found: dict[str, Beat] = {}
         unreadable = set()
-        for session_id, raw, ttl_ms in zip(session_ids, values, ttls, strict=True):
-            if raw is None:
-                continue
+        for place, (raw, ttl_ms) in read.items():
+            session_id = session_ids[place]
             try:
                 beat = msgspec.json.decode(raw, type=Heartbeat)
             except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -113,15 +125,16 @@ class Observer:
 
     async def qr(self, session_id: str) -> QrCode | None:
         """The QR code being shown, with the time it still holds. Raises RedisDown."""
-        values, ttls = await self._read([keys.qr(self._prefix, session_id)])
-        if values[0] is None:
+        read = await self._read([keys.qr(self._prefix, session_id)])
+        if not read:
             return None
+        raw, ttl_ms = read[0]
         try:
-            code = msgspec.json.decode(values[0], type=QrCode)
+            code = msgspec.json.decode(raw, type=QrCode)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             _LOG.warning("qr_unreadable", extra={"session_id": session_id, "error": str(error)[:200]})
             return None
-        return msgspec.structs.replace(code, expires_in_s=max(0, ttls[0]) / 1000)
+        return msgspec.structs.replace(code, expires_in_s=max(0, ttl_ms) / 1000)
 
     async def ping(self) -> None:
         """Raises RedisDown unless Redis answers."""
@@ -130,22 +143,25 @@ class Observer:
     async def close(self) -> None:
         await self._redis.aclose()
 
-    async def _read(self, names: Sequence[str]) -> tuple[list[Any], list[int]]:
-        """Values and remaining milliseconds of these keys in one pipeline. Raises RedisDown, cause kept."""
+    async def _read(self, names: Sequence[str]) -> dict[int, tuple[bytes, int]]:
+        """Value and remaining milliseconds of each key there is, by its place in `names`. Raises RedisDown, cause kept."""
         try:
-            async with asyncio.timeout(TIMEOUT_S * 2), self._redis.pipeline(transaction=False) as pipe:
-                pipe.ping()
-                if names:
-                    pipe.mget(list(names))
-                for name in names:
-                    pipe.pttl(name)
-                _, *answers = await pipe.execute()
+            async with asyncio.timeout(TIMEOUT_S * 2):
+                return _unpack(await self._redis.eval(_READ, len(names), *names))
         except (redis.exceptions.RedisError, OSError, TimeoutError) as error:
             raise RedisDown from error
-        if not names:
-            return [], []
-        values, *ttls = answers
-        return values, ttls
+
+
+def _unpack(packed: bytes) -> dict[int, tuple[bytes, int]]:
+    """What `_READ` answered."""
+    read: dict[int, tuple[bytes, int]] = {}
+    at = 0
+    while at < len(packed):
+        head = packed.index(b"\n", at)
+        place, ttl_ms, size = map(int, packed[at:head].split())
+        at = head + 1 + size
+        read[place - 1] = (packed[head + 1 : at], ttl_ms)
+    return read
 
 
 def known(beats: BeatsOrUnknown) -> Mapping[str, Beat]:

@@ -54,6 +54,8 @@ if TYPE_CHECKING:
 
 HURRY_S: Final = 0.2
 """Pause between looks while something is on its way."""
+BETWEEN_S: Final = 0.02
+"""The least pause between two looks."""
 HURRY_FOR_S: Final = 10.0
 """How long after the last poke or action the loop hurries; what takes longer is watched at the usual pace."""
 AT_ONCE: Final = 8
@@ -382,13 +384,14 @@ class Reconciler:
         pause = self._interval_s
         if time.monotonic() < self._hurry_until and self._on_its_way():
             pause = min(pause, HURRY_S)
+        rested = time.monotonic()
         try:
             async with asyncio.timeout(pause):
                 await self._woken.wait()
         except TimeoutError:
             return
-        # Many pokes in a row become few looks.
-        await asyncio.sleep(min(pause, 0.02))
+        # Many pokes in a row become few looks; the first after some rest is answered at once.
+        await asyncio.sleep(min(pause, BETWEEN_S - (time.monotonic() - rested)))
 
     def _on_its_way(self) -> bool:
         """Whether something wanted is not so yet."""

@@ -14,9 +14,11 @@ import select
 import time
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+import msgspec
 import psycopg
 from psycopg.pq import TransactionStatus
 from psycopg.rows import DictRow, dict_row
+from psycopg.types.json import set_json_loads
 
 from ecosystem.contract.errors import RegistryDown
 
@@ -34,6 +36,9 @@ REFUSE_FOR_S: Final = 0.25
 """After a failed connect, callers are refused at once for this long instead of queueing up for the same answer."""
 
 _LOG: Final = logging.getLogger(__name__)
+
+# Every row of a session has two JSON columns, and all rows are read each second.
+set_json_loads(msgspec.json.decode)
 
 
 async def connect(dsn: str, *, name: str, statement_timeout_s: float = STATEMENT_TIMEOUT_S) -> Connection:
