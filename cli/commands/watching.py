@@ -93,7 +93,7 @@ def payloads(
         elif field == b"data":
             if name == "gap":
                 call.screen.note(tr("(some events were dropped before they could be shown)"))
-            else:
+            elif name != "end":  # why the stream ends: asking again meets the same
                 yield value
 
 

@@ -63,6 +63,22 @@ def test_a_gap_is_remarked(api: ApiStandIn, zap: Zap) -> None:
     assert "dropped" in told.err
 
 
+def test_a_stream_that_ends_with_its_key(api: ApiStandIn, zap: Zap) -> None:
+    """The next try is refused, and says why."""
+
+    def stream(asked: Asked) -> Reply:
+        if asked.query.get("last_event_id"):
+            return problem(401, "invalid_api_key", "unauthorized")
+        end = b'event: end\ndata: {"code": "invalid_api_key", "message": "The API key is not valid"}\n\n'
+        return Reply(200, stream=iter([*sse(1), end]))
+
+    api.on("GET /events", stream)
+    told = zap("events", "--json")
+    assert [json.loads(line)["seq"] for line in told.out.splitlines()] == [1]
+    assert told.code == 3
+    assert "unauthenticated" in told.err
+
+
 def test_events_refused(api: ApiStandIn, zap: Zap) -> None:
     api.on("GET /events", problem(403, "session_forbidden", "forbidden"))
     assert zap("events").code == 3
