@@ -62,7 +62,7 @@ docs: setup-dev ## write docs/errors.md and docs/settings.md anew
 lock: ## renew the locks from pyproject.toml
 	@deploy/setup/lock.sh $(ARGS)
 
-bench: setup-dev ## every figure into build/bench.json; twenty-five minutes
+bench: setup-dev ## every figure into build/bench.json; half an hour
 	@exec $(bin)/python -m tests.benchmarks $(ARGS)
 
 bench-quick: setup-dev ## the quick set of figures; a few minutes

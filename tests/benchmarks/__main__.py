@@ -82,6 +82,7 @@ BENCHMARKS: Final[dict[str, Benchmark]] = {
     "chromium": Benchmark(peers.chromium, ("peer.chromium_",), quick=False),
 }  # fmt: skip
 OUTPUT: Final = Path("build/bench.json")
+NOT_QUICK: Final = "not in the quick set"
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -149,7 +150,7 @@ def note_absent(found: figures.Figures, absent: dict[str, str], name: str, reaso
         elif reason:
             absent[figure] = reason
         elif quick:
-            absent[figure] = "not in the quick set"
+            absent[figure] = NOT_QUICK
 
 
 def _print(found: dict[str, Any], *, as_json: bool) -> None:

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.benchmarks.__main__ import OUTPUT
+from tests.benchmarks.__main__ import NOT_QUICK, OUTPUT
 from tests.benchmarks.budget import BUDGET, Finding, Verdict, WrongBudget, compare, read
 
 if TYPE_CHECKING:
@@ -74,10 +74,14 @@ def sentence(finding: Finding) -> str:
 
 
 def table(findings: Sequence[Finding], absent: Mapping[str, str]) -> str:
-    """One line a limit; where a figure is missing, why."""
+    """One line a limit; where a figure is missing for a reason of its own, why. What the run left out is only counted."""
     width = max((len(finding.label) for finding in findings), default=0)
     lines = [f"{'figure':<{width}}  {'budget':>10}  {'with noise':>10}  {'measured':>10}  verdict"]
+    left_out = 0
     for finding in findings:
+        if finding.measured is None and absent.get(finding.name, NOT_QUICK) == NOT_QUICK:
+            left_out += 1
+            continue
         sign = "<=" if finding.at_most else ">="
         measured = "" if finding.measured is None else f"{finding.measured:g}"
         verdict = str(finding.verdict)
@@ -88,6 +92,8 @@ def table(findings: Sequence[Finding], absent: Mapping[str, str]) -> str:
         lines.append(
             f"{finding.label:<{width}}  {sign} {finding.limit:>7g}  {finding.bound:>10.4g}  {measured:>10}  {verdict}"
         )
+    if left_out:
+        lines.append(f"{left_out} limits of figures this run did not take")
     return "\n".join(lines)
 
 

@@ -29,6 +29,8 @@ API_RATE: Final = 200
 API_S: Final = 20.0
 OPERATED: Final = 10
 """So many sessions are started, stopped and restarted; the requests go to the others."""
+OPERATED_EVERY: Final = 5
+"""Rounds of forty requests between two of these: one a second."""
 LISTINGS: Final = 50
 _PAUSE_S: Final = 1.0
 _WARM_UP: Final = 400
@@ -165,7 +167,7 @@ def _mix(fleet: Fleet) -> Iterator[load.Request]:
                 yield load.request("list", "GET", "/sessions?limit=20", key=key)
             elif place in (15, 35):
                 yield load.request("send", "POST", f"/api/{name}/send/message", key=key, body=text)
-            elif place == 20:
+            elif place == 20 and number // 40 % OPERATED_EVERY == 0:
                 yield _operation(operated, number, key)
             elif place == 30:
                 body = json.dumps({"metadata": {"number": number}}).encode()
@@ -176,6 +178,6 @@ def _mix(fleet: Fleet) -> Iterator[load.Request]:
 
 def _operation(operated: list[str], number: int, key: str) -> load.Request:
     """Stops one, later starts it, later restarts it; one after the other through all of them."""
-    step = number // 40
+    step = number // (40 * OPERATED_EVERY)
     verb = ("stop", "start", "restart")[step // len(operated) % 3]
     return load.request("operation", "POST", f"/sessions/{operated[step % len(operated)]}/{verb}", key=key)

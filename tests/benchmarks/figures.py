@@ -94,11 +94,14 @@ def rows(figures: Figures) -> Iterator[tuple[str, str, float]]:
 
 
 def table(figures: Figures, absent: Mapping[str, str]) -> str:
-    """One line a value, and one for each figure that is not there."""
-    width = max((len(name) for name in [*figures, *absent]), default=0)
+    """One line a value, and one for each reason why figures are not there."""
+    width = max((len(name) for name in figures), default=0)
     lines = [
         f"{name:<{width}}  {key:>4}  {value:>10.2f} {CATALOGUE[name].unit if name in CATALOGUE else ''}"
         for name, key, value in rows(figures)
     ]
-    lines += [f"{name:<{width}}  {'':>4}  {'absent':>10} {why}" for name, why in absent.items()]
+    by_reason: dict[str, list[str]] = {}
+    for name, why in absent.items():
+        by_reason.setdefault(why, []).append(name)
+    lines += [f"absent, {why}: {', '.join(names)}" for why, names in by_reason.items()]
     return "\n".join(line.rstrip() for line in lines)
