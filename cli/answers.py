@@ -303,6 +303,7 @@ ANSWERS: Final[dict[str, Answer]] = {
     "monit": NOTHING,
     "status": _contract("fleet:FleetStatus"),
     "processes": _contract("fleet:ProcessList"),
+    "server": _contract("operations:ServerView"),
     "alerts": _contract("alerts:AlertList"),
     "health": _contract("fleet:HealthAnswer"),
     "events": _contract("webhook:WebhookPayload", lines=True),

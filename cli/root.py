@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from importlib import import_module
-from io import TextIOWrapper
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import click
 
 from cli import interrupts, texts
 from cli.context import PROGRAM, Call, Spoken, common_options, help_record, refuse_unknown
+from cli.output.encoding import fit_to_terminals
 from cli.texts import tr
 
 if TYPE_CHECKING:
@@ -121,6 +121,7 @@ SECTIONS: Final = (
             Entry("monit", "cli.monit.command:monit", "Watch memory and messages of every session, live."),
             Entry("status", "cli.commands.status:status", "Show the instance: counts, processes, address.", ("fleet",)),
             Entry("processes", "cli.commands.processes:processes", "Show every process and its state in supervisord."),
+            Entry("server", "cli.commands.server:server", "Show the machine: processors, memory, disks."),
             Entry("alerts", "cli.commands.alerts:alerts", "Show the alerts that stand.", ("alert",)),
             Entry("health", "cli.commands.watching:health", "Ask the server whether it is well.", ("ping",)),
             Entry("events", "cli.commands.watching:events", "Show what happens in the sessions, as it happens."),
@@ -281,9 +282,7 @@ def main(args: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if args is None else args)
     if args is None:
         interrupts.keep()
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a name in a script the locale lacks is no reason to fail
+    fit_to_terminals((sys.stdout, sys.stderr))
     texts.use(texts.chosen(words), encoding=getattr(sys.stdout, "encoding", None) or "ascii")
     try:
         if COMPLETION_VARIABLE in os.environ:

@@ -163,7 +163,7 @@ def _is_paired(view: SessionView, revival: Revival) -> bool:
             tr("{session} cannot be paired now: {detail}", session=session, detail=view.detail or view.reason),
             session_id=session,
             state=f"{view.status} ({view.reason})",
-            hint=view.next_step,
+            hint=tr(view.next_step) if view.next_step else None,
         )
     return False
 

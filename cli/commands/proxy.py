@@ -48,8 +48,8 @@ def set_(
     answer = call.client.request("PUT", f"/sessions/{session}/proxy", body=body)
     if call.json:
         call.screen.data(answer.body)
-        return
-    _show(call, answer.decode(ProxyView))
+    elif not call.quiet:
+        _show(call, answer.decode(ProxyView))
 
 
 @verb("show", examples=("zapvisor proxy show alpha",))
@@ -103,8 +103,8 @@ def remove(call: Call, session: SessionId, no_longer_required: bool) -> None:
     answer = call.client.delete(f"/sessions/{session}/proxy", query)
     if call.json:
         call.screen.data(answer.body)
-        return
-    _show(call, answer.decode(ProxyView))
+    elif not call.quiet:
+        _show(call, answer.decode(ProxyView))
 
 
 def parse(url: str, *, password: str | None = None, required: bool = False, enabled: bool = True) -> ProxySettings:

@@ -118,7 +118,7 @@ def create(
     if view.api_key:
         call.screen.done(tr("its API key, which is not shown again: {api_key}", api_key=view.api_key))
     if view.next_step:
-        call.screen.done(tr("next: {next_step}", next_step=view.next_step))
+        call.screen.done(tr("next: {next_step}", next_step=tr(view.next_step)))
 
 
 def metadata(pairs: Sequence[str]) -> dict[str, Any]:
@@ -243,7 +243,7 @@ def _fields(view: SessionView) -> list[tuple[str, str | None]]:
         (tr("status"), str(view.status)),
         (tr("reason"), str(view.reason)),
         (tr("detail"), view.detail),
-        (tr("next step"), view.next_step),
+        (tr("next step"), tr(view.next_step) if view.next_step else None),
         (tr("wanted"), tr("{desired} (generation {generation})", desired=view.desired, generation=view.generation)),
         (tr("health"), some(view.health)),
         (tr("since"), figures.moment(view.since)),
@@ -394,7 +394,7 @@ def report(call: Call, sessions: Sequence[str], act: Callable[[str], Done]) -> i
             else:
                 call.screen.done(outcome.sentence)
                 if outcome.next_step and len(sessions) == 1:
-                    call.screen.done(tr("next: {next_step}", next_step=outcome.next_step))
+                    call.screen.done(tr("next: {next_step}", next_step=tr(outcome.next_step)))
     if call.json:
         done = [outcomes[session] for session in sessions]
         call.screen.data([msgspec.Raw(outcome.document) for outcome in done if isinstance(outcome, Done)])

@@ -49,7 +49,15 @@ SESSION_ACTIONS: Final = (
     Action("o", "logout", tr("Log out (unlink from the phone)"), many=True),
     Action("x", "delete", tr("Delete"), many=True),
 )
-VERBS: Final = frozenset({"start", "stop", "restart", "reconnect", "logout", "delete"})
+VERBS: Final = {
+    "start": tr("Start"),
+    "stop": tr("Stop"),
+    "restart": tr("Restart"),
+    "reconnect": tr("Reconnect"),
+    "logout": tr("Log out"),
+    "delete": tr("Delete"),
+}
+"""What needs a request and nothing more, each with its short name for notices."""
 
 
 def act(screen: LiveScreen, name: str, sessions: Sequence[str], *, then: Callable[[], None] | None = None) -> None:
@@ -88,9 +96,9 @@ def _run(
     live = screen.live
     client = live.client
     if len(sessions) > 1:
-        live.notify(tr("{verb}: {count} sessions …", verb=name, count=len(sessions)), timeout=3, markup=False)
+        live.notify(tr("{verb}: {count} sessions …", verb=VERBS[name], count=len(sessions)), timeout=3, markup=False)
     else:
-        live.notify(f"{sessions[0]}: {name} …", timeout=2, markup=False)
+        live.notify(f"{sessions[0]}: {VERBS[name]} …", timeout=2, markup=False)
 
     def work() -> list[tuple[str, str | DomainError]]:
         done = []
@@ -108,7 +116,8 @@ def _run(
             live.notify(good[0], timeout=5, markup=False)
         elif good:
             live.notify(
-                tr("{verb}: done for {count} of {all}", verb=name, count=len(good), all=len(outcomes)), markup=False
+                tr("{verb}: done for {count} of {all}", verb=VERBS[name], count=len(good), all=len(outcomes)),
+                markup=False,
             )
         live.poke()
         if then is not None and not failed:
@@ -130,4 +139,4 @@ def request(client: Client, name: str, session: str, query: dict[str, Any]) -> s
         return tr("{session} connects again", session=session)
     view = client.post(f"{path}/{name}", query={"wait": WAIT_S}, wait=WAIT_S).decode(SessionView)
     text = f"{session}: {view.status} ({view.reason})"
-    return f"{text}\n{clean(view.next_step)}" if view.next_step else text
+    return f"{text}\n{clean(tr(view.next_step))}" if view.next_step else text

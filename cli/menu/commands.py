@@ -15,6 +15,7 @@ from textual.widgets import Input, RichLog, Static
 
 from cli.context import is_common
 from cli.menu.forms import Field, Form, Page, Values, words
+from cli.menu.inputs import Line
 from cli.monit.app import LiveScreen
 from cli.monit.columns import Column
 from cli.monit.table import ListTable
@@ -62,7 +63,7 @@ class Commands(LiveScreen):
         self._verbs = {" ".join(path): (path, command) for path, command in verbs(zapvisor)}
 
     def body(self) -> ComposeResult:
-        yield Input(placeholder=tr("find a command"), compact=True)
+        yield Line(placeholder=tr("find a command"), compact=True)
         yield ListTable([Column("name", tr("COMMAND"), 16, 30), Column("help", tr("WHAT IT DOES"), 30, 120)])
 
     def ready(self) -> None:

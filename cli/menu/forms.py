@@ -10,6 +10,7 @@ from textual.binding import Binding
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.widgets import Button, Checkbox, Input, Select, Static
 
+from cli.menu.inputs import Line
 from cli.monit.app import LiveScreen, sentence
 from cli.texts import tr
 
@@ -137,7 +138,7 @@ class Form(LiveScreen):
         if field.kind == "choice":
             options = [(shown, key) for key, shown in field.choices]
             return Select(options, value=str(value) or field.choices[0][0], allow_blank=False, id=name, compact=True)
-        return Input(str(value), password=field.kind == "secret", id=name, compact=True)
+        return Line(str(value), password=field.kind == "secret", id=name, compact=True)
 
     def _keep(self) -> None:
         """Takes the page's values over."""

@@ -11,6 +11,7 @@ from textual.widgets import Input, Static
 from cli.menu import open_screens
 from cli.menu.actions import SESSION_ACTIONS, act
 from cli.menu.dialogs import Choice
+from cli.menu.inputs import Line
 from cli.monit.app import LiveScreen
 from cli.monit.board import Happened
 from cli.monit.fleet import alert_lines, server_line, session_columns, session_row, session_style
@@ -74,7 +75,7 @@ class Home(LiveScreen):
     def body(self) -> ComposeResult:
         yield Static(id="server")
         yield Static(id="alerts")
-        yield Input(placeholder=tr("id, name, number, state or label"), id="search", compact=True)
+        yield Line(placeholder=tr("id, name, number, state or label"), id="search", compact=True)
         yield ListTable(session_columns(), session_style)
         yield Static(id="nothing")
 

@@ -13,6 +13,7 @@ from textual.message import Message
 from textual.widgets import Input, RichLog, Static
 
 from cli.client import segment
+from cli.menu.inputs import Line
 from cli.monit.app import LiveScreen
 from cli.monit.background import Tail
 from cli.output.loglines import readable
@@ -77,7 +78,7 @@ class Logs(LiveScreen):
         self._width = 0
 
     def body(self) -> ComposeResult:
-        yield Input(placeholder=tr("lines with this text"), compact=True)
+        yield Line(placeholder=tr("lines with this text"), compact=True)
         yield Log(max_lines=KEPT, wrap=True, markup=False, highlight=False, min_width=1)
         yield Static(id="note")
 

@@ -15,11 +15,12 @@ from textual.widgets import Static
 from cli.client import segment
 from cli.commands.pairing import codes
 from cli.commands.waiting import pause_of
+from cli.menu.actions import act
 from cli.menu.forms import Field, Form, Page
 from cli.menu.picture import picture
 from cli.monit.app import STATE_COLOURS, LiveScreen, sentence
 from cli.texts import tr
-from ecosystem.contract.errors import DomainError, PairingNotReady
+from ecosystem.contract.errors import DomainError, PairingNotReady, SessionStopped
 from ecosystem.contract.session import PairingCode, PairPhone, QrCode, SessionState, SessionView
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class Pairing(LiveScreen):
         Binding("escape", "back", tr("Back")),
         Binding("c", "code", tr("Code instead")),
         Binding("r", "again", tr("QR code again")),
+        Binding("s", "start", tr("Start")),
     ]
 
     def __init__(self, session: str, *, key: str | None = None, phone: str | None = None) -> None:
@@ -104,10 +106,15 @@ class Pairing(LiveScreen):
         self.query_one("#code", Static).display = not paired and self._code is not None
         self.query_one("#state", Static).update(self._state(view, paired=paired))
         self.query_one("#how", Static).update("" if paired else self._how())
-        problem = sentence(self._problem) if self._problem is not None and not paired else self._remark
+        problem = self._said(self._problem) if self._problem is not None and not paired else self._remark
         self.query_one("#remark", Static).update(Text("" if paired else problem, style="bold"))
         key = tr("The session's API key, which is not shown again:") + f"\n{self._key}" if self._key else ""
         self.query_one("#key", Static).update(Text(key))
+
+    def _said(self, problem: DomainError) -> str:
+        if isinstance(problem, SessionStopped):
+            return tr("{session} is stopped.\nPress s to start it.", session=self._session)
+        return sentence(problem)
 
     def _drawn(self) -> Text:
         code = self._code
@@ -166,6 +173,10 @@ class Pairing(LiveScreen):
         self._begin()
         stop, client, session = self._stop, self.live.client, self._session
         self.ask(lambda: self._follow(client, session, stop), self._ended, self._failed, group="code", exclusive=True)
+
+    def action_start(self) -> None:
+        """Starts the session, which a stopped one needs before it can be paired."""
+        act(self, "start", [self._session], then=self.action_again)
 
     def _begin(self) -> None:
         self._stop.set()

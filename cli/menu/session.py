@@ -110,7 +110,7 @@ class Details(LiveScreen):
             (tr("name"), view.name),
             (tr("state"), state),
             (tr("detail"), view.detail),
-            (tr("next step"), view.next_step),
+            (tr("next step"), tr(view.next_step) if view.next_step else None),
             (tr("wanted"), f"{view.desired} (generation {view.generation})"),
             (tr("health"), str(view.health) if view.health else UNKNOWN),
             (tr("since"), figures.moment(view.since)),

@@ -5,6 +5,7 @@ Pure: reports go in, views come out; time is an argument.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import msgspec
@@ -136,7 +137,7 @@ class Board:
     def listed(self, search: str = "") -> list[SessionView]:
         """The sessions by id; with `search` those that have it in id, name, number, state, reason or a label."""
         found = [view for view in self.sessions.values() if matches(view, search)]
-        return sorted(found, key=lambda view: view.session_id)
+        return sorted(found, key=lambda view: natural(view.session_id))
 
     def counts(self) -> dict[SessionState, int]:
         """How many sessions are in each state; states nobody is in are left out."""
@@ -159,6 +160,16 @@ class Board:
         return sorted(found, key=lambda alert: alert.severity != GRAVE)
 
 
+def _step(view: SessionView) -> str | None:
+    """What the server says can be done, in the language of the reader."""
+    return tr(view.next_step) if view.next_step else None
+
+
+def natural(name: str) -> list[tuple[int, str]]:
+    """What to sort names by as people would: `s2` before `s10`."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"([0-9]+)", name) if part]
+
+
 def matches(view: SessionView, search: str) -> bool:
     """Whether every word of `search` occurs somewhere in what identifies a session."""
     text = " ".join(
@@ -175,13 +186,13 @@ def _session_alerts(sessions: Iterable[SessionView]) -> list[Alert]:
     for view in sessions:
         if view.status is SessionState.ERROR:
             text = f"{view.session_id}: {view.detail or view.reason}"
-            found.append(Alert(GRAVE, text, view.next_step, view.session_id))
+            found.append(Alert(GRAVE, text, _step(view), view.session_id))
         elif view.desired is DesiredState.RUNNING and view.health in {Health.LATE, Health.LOST}:
             found.append(
                 Alert(
                     GRAVE if view.health is Health.LOST else MILD,
                     tr("{session}: its worker gives no sign of life", session=view.session_id),
-                    view.next_step,
+                    _step(view),
                     view.session_id,
                 )
             )

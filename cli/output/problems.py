@@ -8,6 +8,7 @@ import traceback
 import click
 import msgspec
 
+from cli.output.encoding import carried
 from cli.output.screen import clean
 from cli.texts import tr
 from ecosystem.contract.errors import DomainError, InternalError, InvalidRequest
@@ -73,5 +74,4 @@ def _usage(error: click.UsageError, *, as_json: bool) -> int:
 
 
 def _printable(text: str) -> str:
-    encoding = sys.stderr.encoding or "ascii"
-    return text.encode(encoding, "replace").decode(encoding, "replace")
+    return carried(text, sys.stderr.encoding or "ascii")

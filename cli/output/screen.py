@@ -12,6 +12,7 @@ from unicodedata import combining, east_asian_width
 import click
 import msgspec
 
+from cli.output.encoding import carried
 from cli.output.progress import Progress
 from cli.texts import tr
 from ecosystem.contract.errors import InternalError
@@ -227,11 +228,10 @@ class Screen:
         return captured.get().splitlines()
 
     def _fit(self, text: str) -> str:
-        """`text` as the stream can carry it: what its encoding lacks becomes a question mark."""
+        """`text` as the stream can carry it; what its encoding lacks becomes the ASCII that looks most like it."""
         if self.unicode:
             return text.encode("utf-8", "replace").decode("utf-8")
-        encoding = getattr(sys.stdout, "encoding", None) or "ascii"
-        return text.encode(encoding, "replace").decode(encoding)
+        return carried(text, getattr(sys.stdout, "encoding", None) or "ascii")
 
 
 def _formatted(value: bytes | object, *, indent: int) -> bytes:

@@ -65,11 +65,10 @@ def _carries(encoding: str, text: str) -> bool:
 
 
 def _plain(text: str) -> str:
-    """`text` in ASCII: letters without their accents, and a question mark for what is no letter."""
+    """`text` without accents; signs that are no letters stay, and become what the output has for them."""
     import unicodedata
 
-    bare = "".join(each for each in unicodedata.normalize("NFKD", text) if not unicodedata.combining(each))
-    return bare.encode("ascii", "replace").decode("ascii")
+    return "".join(each for each in unicodedata.normalize("NFD", text) if not unicodedata.combining(each))
 
 
 def catalogue(code: str) -> Mapping[str, str]:

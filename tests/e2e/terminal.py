@@ -140,8 +140,12 @@ class Terminal:
         assert self.flag("cursor_flag") == "1"
         assert self.flag("mouse_any_flag") == "0"
         self.run("stty -a | tr ' ;' '\\n\\n' | grep -xE -- '-?(echo|icanon|isig|icrnl|opost)' | paste -sd,")
-        self.until("the settings", lambda: any("icanon" in line and "," in line for line in self.lines()[1:]))
-        settings = next(line for line in self.lines() if "icanon" in line and "," in line and "stty" not in line)
+
+        def settings_shown() -> list[str]:
+            return [line for line in self.lines() if "icanon" in line and "," in line and "stty" not in line]
+
+        self.until("the settings", settings_shown)
+        settings = settings_shown()[0]
         assert sorted(settings.split(",")) == ["echo", "icanon", "icrnl", "isig", "opost"], settings
 
 

@@ -90,6 +90,7 @@ def _sessions(run: Script) -> None:
     run("save")
     run("resurrect")
     run("startup")  # shows the unit; nothing is installed
+    run("server")
     run("processes")
     run("alerts", "--all")
     run("policy set", "alpha", "--max-memory", "300M", "--stop-exit-codes", "0,143", "--cron-restart", "0 4 * * *")

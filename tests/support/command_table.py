@@ -24,6 +24,7 @@ SAMPLES: Final[dict[str, tuple[str, ...]]] = {
     "status": (),
     "health": (),
     "processes": (),
+    "server": (),
     "alerts": (),
     "events": (),
     "logs": ("-n", "1"),

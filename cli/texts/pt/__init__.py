@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from cli.texts.pt import click_texts, headings, help, menu, messages, operations, watching  # noqa: A004 -- named after what it holds
+from cli.texts.pt import click_texts, headings, help, menu, messages, operations, steps, watching  # noqa: A004 -- named after what it holds
 
 TEXTS: Final[dict[str, str]] = {
     **headings.TEXTS,
@@ -13,5 +13,6 @@ TEXTS: Final[dict[str, str]] = {
     **messages.TEXTS,
     **menu.TEXTS,
     **operations.TEXTS,
+    **steps.TEXTS,
     **watching.TEXTS,
 }

@@ -16,6 +16,7 @@ from cli.context import paragraphs
 from cli.output.records import heading
 from cli.root import EPILOG, SECTIONS, zapvisor
 from cli.texts.clicking import MODULES
+from orchestrator.sessions.views import NEXT_STEPS
 from tests.unit.cli.tree import walk
 
 if TYPE_CHECKING:
@@ -55,6 +56,11 @@ def of_the_help() -> set[str]:
 def of_the_headings() -> set[str]:
     """Headings of the fields in what the server answers."""
     return {heading(name) for name in answers.field_names()}
+
+
+def of_the_server() -> set[str]:
+    """What the server says can be done about a session."""
+    return {step for step in NEXT_STEPS.values() if step is not None}
 
 
 def of_click() -> set[str]:

@@ -84,7 +84,7 @@ def test_table_colours(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_table_in_ascii(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [("alpha", "error", "São Paulo 😀", "1")]
     out = drawn(screen(terminal=True, unicode=False), monkeypatch, rows=rows, encoding="ascii")
-    assert "S?o Paulo ?" in out
+    assert "Sao Paulo ??" in out, "as wide as it was"
     assert out.isascii()
 
 
