@@ -54,6 +54,7 @@ ANY = st.one_of(
         ["", "\ud800", "５５１１９１２３４５６７８", "5511912345678@s.whatsapp.net\n", "default", "..", "a" * 64]
     ),
 )
+SERVERS = ("s.whatsapp.net", "lid", "g.us", "newsletter", "broadcast")
 VALUES = st.one_of(ANY, st.none(), st.integers(), st.floats(), st.binary(), st.booleans(), st.lists(st.integers()))
 JSON = st.recursive(
     st.one_of(
@@ -74,7 +75,7 @@ JSON = st.recursive(
 # --- ids, phone numbers, addresses
 
 
-@given(VALUES)
+@given(st.one_of(VALUES, st.from_regex(r"[a-z0-9-]{1,70}[A-Z_./ \n\x00]?[a-z0-9-]?", fullmatch=True)))
 def test_ids(value: object) -> None:
     try:
         found = parse_session_id(value, field="f")
@@ -82,6 +83,11 @@ def test_ids(value: object) -> None:
         assert error.field == "f"
     else:
         assert parse_session_id(found) == found == value
+        # Said once more, by hand: it is the name of a folder and part of keys, paths and labels.
+        assert set(found) <= set(string.ascii_lowercase + string.digits + "-")
+        assert len(found) <= 63
+        assert not found.startswith("-")
+        assert not found.endswith("-")
 
 
 @given(VALUES)
@@ -96,7 +102,7 @@ def test_phone_numbers(value: object) -> None:
         assert found.isdigit()
 
 
-@given(VALUES)
+@given(st.one_of(VALUES, st.from_regex(r"[0-9]{1,18}@[a-z.]{1,12}\n?", fullmatch=True)))
 def test_addresses(value: object) -> None:
     try:
         found = parse_jid(value, field="f")
@@ -104,6 +110,7 @@ def test_addresses(value: object) -> None:
         assert error.field == "f"
     else:
         assert parse_jid(found) == found == value
+        assert jid_server(found) in SERVERS
         assert parse_recipient(found) == bare_jid(found) == f"{jid_user(found)}@{jid_server(found)}"
 
 
