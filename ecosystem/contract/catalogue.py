@@ -142,8 +142,12 @@ USER: Final = (
     Operation("GET", "/user/my/newsletters", "The channels this account follows", results=shapes.Listing),
     Operation("GET", "/user/my/contacts", "The contacts this session knows", results=shapes.Contacts),
     Operation("GET", "/user/check", "Is somebody on WhatsApp?", shapes.OfPerson, results=shapes.OnWhatsApp),
-    Operation(
-        "GET", "/user/business-profile", "What a business says of itself", shapes.OfPerson, results=dict[str, Any]
+    _unable(
+        "GET",
+        "/user/business-profile",
+        "What a business says of itself",
+        "the WhatsApp library has no query for it",
+        shapes.OfPerson,
     ),
 )
 CHATS: Final = (
@@ -213,7 +217,13 @@ GROUP: Final = (
         "GET", "/group/participant-requests", "Who asks to be let in", shapes.OfGroup, results=list[shapes.JoinRequest]
     ),
     Operation("POST", "/group/participant-requests/approve", "Let people in", body=groups.ChangeMembers),
-    Operation("POST", "/group/participant-requests/reject", "Do not let people in", body=groups.ChangeMembers),
+    Operation(
+        "POST",
+        "/group/participant-requests/reject",
+        "Do not let people in",
+        body=groups.ChangeMembers,
+        unable="the WhatsApp library has no function for it",
+    ),
     Operation("POST", "/group/leave", "Leave a group", body=groups.LeaveGroup),
     Operation(
         "POST",
