@@ -243,9 +243,10 @@ def _fields(view: SessionView) -> list[tuple[str, str | None]]:
         (tr("status"), str(view.status)),
         (tr("reason"), str(view.reason)),
         (tr("detail"), view.detail),
+        (tr("by itself"), _by_itself(view)),
         (tr("next step"), tr(view.next_step) if view.next_step else None),
         (tr("wanted"), tr("{desired} (generation {generation})", desired=view.desired, generation=view.generation)),
-        (tr("health"), some(view.health)),
+        (tr("health"), _health(view)),
         (tr("since"), figures.moment(view.since)),
         (tr("phone"), view.phone),
         (tr("jid"), view.jid),
@@ -266,6 +267,26 @@ def _fields(view: SessionView) -> list[tuple[str, str | None]]:
         (tr("created"), figures.moment(view.created_at)),
         (tr("updated"), figures.moment(view.updated_at)),
     ]
+
+
+def _by_itself(view: SessionView) -> str | None:
+    """What Zapvisor does next about the session, and when; None where it is the operator's turn, or all is well."""
+    from cli.output import figures
+
+    if view.repair is None:
+        return None
+    repair = tr(view.repair)
+    return (
+        repair if view.repair_at is None else tr("{repair}, at {at}", repair=repair, at=figures.moment(view.repair_at))
+    )
+
+
+def _health(view: SessionView) -> str | None:
+    """The judgement with what is missing."""
+    if view.health is None:
+        return None
+    missing = view.path.detail if view.path is not None else None
+    return f"{view.health}: {missing}" if missing else str(view.health)
 
 
 def _history(client: Client, session: str) -> tuple[list[Any], list[tuple[str, ...]]] | None:

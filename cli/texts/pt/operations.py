@@ -74,6 +74,8 @@ TEXTS: Final[dict[str, str]] = {
     "the proxy must look like http://HOST:PORT or socks5://HOST:PORT": "o proxy precisa ser como http://HOST:PORT ou socks5://HOST:PORT",
     "the world sees {address}": "o mundo vê {address}",
     "there is no systemd here": "não há systemd aqui",
+    "by itself": "sozinho",
+    "{repair}, at {at}": "{repair}, em {at}",
     "there is no user {user}": "não existe o usuário {user}",
     "there is no {path}": "não há {path}",
     "yes": "sim",

@@ -1,12 +1,12 @@
-"""Portuguese: what the server says an operator can do, one sentence for each reason of a session."""
+"""Portuguese: what the server says an operator can do, and what it does by itself, one sentence each for a reason of a session."""
 
 from __future__ import annotations
 
 from typing import Final
 
 TEXTS: Final[dict[str, str]] = {
-    "WhatsApp has banned the number for a time: wait, then start the session": "o WhatsApp baniu o número por um tempo: espere, depois inicie a sessão",
-    "WhatsApp refused the login: read the detail, then start the session": "o WhatsApp recusou o login: leia o detalhe, depois inicie a sessão",
+    "wait: it logs in again by itself when the ban is over; send less after it": "espere: ela entra de novo sozinha quando o banimento acabar; depois envie menos",
+    "WhatsApp refused the login: the detail says why; start the session to try at once": "o WhatsApp recusou o login: o detalhe diz por quê; inicie a sessão para tentar já",
     "WhatsApp refuses this version: upgrade Zapvisor, then start the session": "o WhatsApp recusa esta versão: atualize o Zapvisor, depois inicie a sessão",
     "another client uses the same login: stop that one, then start the session": "outro cliente usa o mesmo login: pare-o, depois inicie a sessão",
     "another worker runs this session: end it, then start the session": "outro worker roda esta sessão: encerre-o, depois inicie a sessão",
@@ -39,4 +39,23 @@ TEXTS: Final[dict[str, str]] = {
     "wait: the worker is replaced by itself": "espere: o worker é substituído sozinho",
     "wait: the worker is starting": "espere: o worker está iniciando",
     "write only to people who wrote first until WhatsApp lifts the restriction": "escreva só a quem escreveu primeiro até o WhatsApp retirar a restrição",
+    "a fresh worker takes over": "um worker novo assume",
+    "connects again after a pause that grows to 20 s and stays, without end": "conecta de novo após uma pausa que cresce até 20 s e fica assim, sem fim",
+    "connects anew, then replaces the worker, then goes on connecting and reports it": "conecta de novo, depois substitui o worker, depois continua conectando e avisa",
+    "connects, in its turn": "conecta, na sua vez",
+    "deletes the session once its worker has ended": "exclui a sessão quando o worker dela terminar",
+    "goes on; messages to people who wrote first still go out": "continua; mensagens a quem escreveu primeiro ainda saem",
+    "logs in": "entra",
+    "nothing, until another version of the client is installed": "nada, até que outra versão do cliente seja instalada",
+    "replaces the worker": "substitui o worker",
+    "replaces the worker once it has been silent for `lost_after_s`": "substitui o worker quando ele ficar em silêncio por `lost_after_s`",
+    "shows new codes until the time for pairing is over": "mostra novos códigos até acabar o tempo de pareamento",
+    "starts a fresh worker after a pause": "inicia um worker novo após uma pausa",
+    "starts the worker with the next request for the session": "inicia o worker com a próxima requisição para a sessão",
+    "starts the worker, in its turn": "inicia o worker, na sua vez",
+    "tries again after 5 minutes, then less often, at least every hour": "tenta de novo após 5 minutos, depois com menos frequência, ao menos a cada hora",
+    "tries again until a port is free": "tenta de novo até uma porta ficar livre",
+    "tries again until the folder is free": "tenta de novo até a pasta ficar livre",
+    "tries again until there is room": "tenta de novo até haver espaço",
+    "waits for the end of the ban, then logs in again": "espera o fim do banimento, depois entra de novo",
 }

@@ -16,6 +16,7 @@ from cli.context import paragraphs
 from cli.output.records import heading
 from cli.root import EPILOG, SECTIONS, zapvisor
 from cli.texts.clicking import MODULES
+from orchestrator.sessions.repairs import REPAIRS
 from orchestrator.sessions.views import NEXT_STEPS
 from tests.unit.cli.tree import walk
 
@@ -60,7 +61,7 @@ def of_the_headings() -> set[str]:
 
 def of_the_server() -> set[str]:
     """What the server says can be done about a session."""
-    return {step for step in NEXT_STEPS.values() if step is not None}
+    return {text for text in (*NEXT_STEPS.values(), *REPAIRS.values()) if text is not None}
 
 
 def of_click() -> set[str]:
