@@ -23,7 +23,7 @@ from worker.api.shares import Shares
 from worker.board import QrBoard
 from worker.ending import WorkerEnd
 from worker.engine import golib
-from worker.engine.whatsapp import WhatsAppEngine
+from worker.engine.admission import Admission, AdmittedEngine
 from worker.heartbeat import ApiMeter, Gauge, Pulse
 from worker.media.keeper import MediaKeeper
 from worker.outbox import Outbox
@@ -67,9 +67,13 @@ def run(spec: WorkerSpec, make_engine: MakeEngine | None = None) -> WorkerExit:
 
 def whatsapp(spec: WorkerSpec, store: SessionStore, database: Path, known: Mapping[str, str]) -> Engine:
     """The real engine."""
-    return WhatsAppEngine(
-        database, journal=store.journal, device_name=spec.device_name, proxy_url=spec.proxy_url, known=known
+    admission = Admission(
+        _redis(spec), key=keys.transfers(spec.redis_prefix), at_once=spec.transfers_at_once, name=new_ulid()
     )
+    return AdmittedEngine(
+        database, admission=admission, journal=store.journal, device_name=spec.device_name, proxy_url=spec.proxy_url,
+        known=known,
+    )  # fmt: skip
 
 
 class Worker:
@@ -241,8 +245,8 @@ class Worker:
             logged_in=session.state is SessionState.AUTHENTICATED,
             paired_here=tally.paired,
             busy=bool(
-                self._store.waiting or self._engine.sends_waiting() or self._meter.under_way or session.history.busy
-                or len(session.followed)
+                self._store.waiting or self._engine.sends_waiting() or self._engine.is_fetching() or session.history.busy
+                or self._meter.under_way or len(session.followed)
             ),
             done=(tally.messages_in, tally.messages_out, tally.receipts_in, tally.events, tally.reconnects, use.requests),
             own_bytes=self._gauge.own_bytes,

@@ -27,8 +27,8 @@ from ecosystem.contract.worker import WorkerSpec
 from worker import boot
 from worker.ending import WorkerEnd
 from worker.engine import translate
+from worker.engine.admission import Admission, AdmittedEngine
 from worker.engine.natives import e2e, neonize
-from worker.engine.whatsapp import WhatsAppEngine
 from worker.main import Worker
 from worker.resp import Parser
 
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from worker.engine import protocol as say
     from worker.engine.binding import Binding
+    from worker.resp import Commands
     from worker.store.session_store import SessionStore
 
 BEATS: Final = 4
@@ -75,13 +76,13 @@ def rehearse(plays: int) -> None:
 def _play(folder: Path, *, pretty: bool) -> None:
     spec = _spec(folder, pretty=pretty)
     logs.setup(level=spec.log_level, pretty=pretty, program=f"worker:{_NAME}", stream=io.StringIO())
-    engines: list[WhatsAppEngine] = []
+    engines: list[AdmittedEngine] = []
 
     def make_engine(spec: WorkerSpec, store: SessionStore, database: Path, known: Mapping[str, str]) -> say.Engine:
-        stage = cast("Binding", _Stage())
         engines.append(
-            WhatsAppEngine(
-                database, journal=store.journal, device_name=spec.device_name, known=known, binding=stage
+            AdmittedEngine(
+                database, admission=Admission(cast("Commands", None), key="", at_once=0, name=""), journal=store.journal,
+                device_name=spec.device_name, known=known, binding=cast("Binding", _Stage()),
             )
         )  # fmt: skip
         return engines[0]

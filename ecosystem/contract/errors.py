@@ -46,6 +46,7 @@ from ecosystem.contract.message_errors import (
     EditWindowOver as EditWindowOver,
     FfmpegMissing as FfmpegMissing,
     IdempotencyKeyReused as IdempotencyKeyReused,
+    MediaBusy as MediaBusy,
     MediaExpired as MediaExpired,
     MediaNotFound as MediaNotFound,
     MediaTooLarge as MediaTooLarge,

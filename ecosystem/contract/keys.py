@@ -23,6 +23,11 @@ def connects(prefix: str) -> str:
     return f"{prefix}:connects"
 
 
+def transfers(prefix: str) -> str:
+    """Sorted set: who has a place for a large file or the past, by the end of the lease in milliseconds."""
+    return f"{prefix}:transfers"
+
+
 def webhook_queue(prefix: str) -> str:
     """RQ's name of the queue webhooks are delivered from."""
     return f"{prefix}:webhooks"

@@ -19,6 +19,14 @@ class MediaTypeNotAllowed(DomainError):
     code = "media_type_not_allowed"
 
 
+class MediaBusy(DomainError):
+    """As many large files as may be are under way in the fleet already."""
+
+    kind = ErrorKind.RATE_LIMITED
+    code = "media_busy"
+    default_retry_after_s = 10.0
+
+
 class MediaUrlUnreachable(DomainError):
     """The file could not be fetched from that URL."""
 

@@ -98,6 +98,8 @@ class WorkerSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Connections to WhatsApp all workers together may open."""
     connects_spread_s: float = 20.0
     """Over how long to spread them while Redis, where they are counted, is away."""
+    transfers_at_once: int = 4
+    """Large files, and sessions whose past is fetched, at the same time over the whole fleet; 0: any number."""
     path_check_s: float = 300.0
     """How often WhatsApp is asked whether it answers."""
     stop_grace_s: float = 5.0

@@ -128,6 +128,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """How many workers may be started a second, all sessions together."""
     connects_per_second: Annotated[float, msgspec.Meta(ge=0.01, le=1000)] = 5
     """How many connections to WhatsApp may be opened a second, all together; the first try after a break comes on top."""
+    transfers_at_once: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 4
+    """Large files, and sessions whose past is fetched, at the same time over the whole fleet: each may take 50 MB. 0: any number."""
     path_check_s: Annotated[float, msgspec.Meta(ge=2, le=3600)] = 300
     """How often a session asks WhatsApp whether it answers, with jitter; at once where there is doubt."""
     max_restarts: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 8

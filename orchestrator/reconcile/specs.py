@@ -81,6 +81,7 @@ class Workshop:
             pairing_timeout_s=settings.qr_code_timeout_s,
             connects_per_second=settings.connects_per_second,
             connects_spread_s=settings.max_sessions / settings.connects_per_second,
+            transfers_at_once=settings.transfers_at_once,
             path_check_s=settings.path_check_s,
             stop_grace_s=row.rules.kill_timeout_s or settings.stop_grace_s,
             stop_exit_codes=_stop_exit_codes(row, settings),

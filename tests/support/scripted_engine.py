@@ -128,6 +128,9 @@ class ScriptedEngine:
     def send_age_s(self) -> float:
         return 0.0
 
+    def is_fetching(self) -> bool:
+        return False
+
     def sends_waiting(self) -> int:
         return 0
 

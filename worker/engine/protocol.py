@@ -266,6 +266,9 @@ class Engine(Protocol):
     def send_age_s(self) -> float:
         """How long the message under way has been with WhatsApp, given up on or not; 0 while there is none."""
 
+    def is_fetching(self) -> bool:
+        """Whether the past is being fetched, or waits for its turn."""
+
     def sends_waiting(self) -> int:
         """How many sends are queued or under way."""
 

@@ -418,6 +418,10 @@ class WhatsAppEngine:
         """See Engine."""
         return 0.0 if self._sending_since is None else time.monotonic() - self._sending_since
 
+    def is_fetching(self) -> bool:
+        """See Engine."""
+        return False
+
     def sends_waiting(self) -> int:
         """See Engine."""
         return self._sends_waiting

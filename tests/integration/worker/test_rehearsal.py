@@ -47,7 +47,7 @@ print(json.dumps({
 _BROKEN = """
 class Late:
     def __init__(self, *_): raise RuntimeError("this machine is another one")
-rehearsal.WhatsAppEngine = Late
+rehearsal.AdmittedEngine = Late
 before = left()
 try:
     rehearsal.rehearse(1)

@@ -186,6 +186,7 @@ EXAMPLES: Final[tuple[msgspec.Struct, ...]] = (
         stop_exit_codes=(3,),
         connects_per_second=2.5,
         connects_spread_s=8.0,
+        transfers_at_once=2,
         path_check_s=60.0,
         event_stream_max=5000,
         proxy_url="socks5://proxy.example:1080",
