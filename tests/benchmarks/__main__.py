@@ -38,12 +38,11 @@ if TYPE_CHECKING:
 
 
 class Benchmark(NamedTuple):
-    """`gives`: beginnings of the names of what it measures. `quick`: part of the quick set; `named`: only where asked for."""
+    """`gives`: beginnings of the names of what it measures. `quick`: part of the quick set."""
 
     measure: Callable[..., figures.Figures]
     gives: tuple[str, ...]
     quick: bool = True
-    named: bool = False
 
 
 BENCHMARKS: Final[dict[str, Benchmark]] = {
@@ -68,15 +67,6 @@ BENCHMARKS: Final[dict[str, Benchmark]] = {
     "media": Benchmark(traffic.media, ("memory.media_",), quick=False),
     "soak": Benchmark(soak.measure, ("memory.soak_growth_mb",), quick=False),
     "fleet300": Benchmark(large.measure, ("fleet300.",), quick=False),
-    "endurance": Benchmark(
-        webhooks.endurance,
-        (
-            "webhooks.idle_pss_mb", "webhooks.used_pss_mb", "webhooks.healthy_p95_ms", "webhooks.beside_a_silent_one",
-            "webhooks.relay_uss_mb", "webhooks.jobs_uss_mb", "webhooks.many_per_s",
-        ),
-        quick=False,
-        named=True,
-    ),
     "pm2": Benchmark(peers.pm2, ("peer.pm2_",), quick=False),
     "baileys": Benchmark(peers.baileys, ("peer.baileys_",), quick=False),
     "chromium": Benchmark(peers.chromium, ("peer.chromium_",), quick=False),
@@ -119,9 +109,7 @@ def main(argv: list[str] | None = None) -> int:
 def choose(only: Sequence[str], *, quick: bool) -> list[str]:
     """The benchmarks to run: all of the set, or those that are named or give a figure whose name begins so."""
     if not only:
-        return [
-            name for name, benchmark in BENCHMARKS.items() if not benchmark.named and (benchmark.quick or not quick)
-        ]
+        return [name for name, benchmark in BENCHMARKS.items() if benchmark.quick or not quick]
     return [
         name
         for name, benchmark in BENCHMARKS.items()

@@ -68,13 +68,6 @@ CATALOGUE: Final[dict[str, Entry]] = {
     "messages.receive_per_s": Entry(PER_S, "texts received, until they are events in Redis", ("1", "50"), ("1",)),
     "event.to_webhook_ms": Entry(MS, "from an event in the stream to its request at the endpoint, 20/s", P50_95_99),
     "webhooks.deliveries_per_s": Entry(PER_S, "requests at one endpoint while 5,000 events wait"),
-    "webhooks.idle_pss_mb": Entry(MB, "the processes that deliver, before the first event"),
-    "webhooks.used_pss_mb": Entry(MB, "the same after thousands"),
-    "webhooks.healthy_p95_ms": Entry(MS, "20 targets alone, and beside one that never answers", ("alone", "beside")),
-    "webhooks.beside_a_silent_one": Entry(RATIO, "beside / alone"),
-    "webhooks.relay_uss_mb": Entry(MB, "the orchestrator's own memory over 100,000 events", ("before", "after")),
-    "webhooks.jobs_uss_mb": Entry(MB, "the same of the processes that deliver", ("before", "after")),
-    "webhooks.many_per_s": Entry(PER_S, "requests over 100,000 events"),
     # --- inner works
     "reconcile.tick_ms": Entry(MS, "one look, plan and write; 1,000 with scripted processes", ("100", "1000"), ("1000",)),
     "supervisor.list_ms": Entry(MS, "supervisord's list of 100 workers"),

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tests.benchmarks.figures import Figures
 
 SESSIONS: Final = 4
-WARM: Final = 500
+WARM: Final = 1000
 TEXTS: Final = 5000
 QUICK_TEXTS: Final = 1000
 PORTION: Final = 250

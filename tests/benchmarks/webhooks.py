@@ -17,7 +17,7 @@ import redis
 from ecosystem.contract import keys
 from ecosystem.contract.events import Event
 from ecosystem.contract.ids import new_ulid
-from tests.benchmarks.figures import percentile, rounded, spread
+from tests.benchmarks.figures import rounded, spread
 from tests.benchmarks.fleet import say
 from tests.benchmarks.receiver import Receiver
 from tests.e2e.instance import Instance, until
@@ -33,16 +33,7 @@ QUICK_BURST: Final = 2000
 STEADY_RATE: Final = 20.0
 STEADY_S: Final = 30.0
 QUICK_STEADY_S: Final = 10.0
-HEALTHY: Final = 20
-BESIDE_RATE: Final = 5.0
-TURN_S: Final = 8.0
-TURNS: Final = 4
-QUICK_TURNS: Final = 2
-MANY: Final = 100_000
-QUICK_MANY: Final = 10_000
-WARM: Final = 5_000
 LAG_MAX: Final = 2_000
-IDLE_S: Final = 15.0
 _LIMIT_S: Final = 300.0
 
 
@@ -115,21 +106,6 @@ def measure(*, quick: bool) -> Figures:
         return _speed(bench, quick=quick)
 
 
-def endurance(*, quick: bool) -> Figures:
-    """Memory before, after and over many events, and what a silent target costs the others: only where it is asked for."""
-    with Receiver() as receiver, Bench(receiver) as bench:
-        bench.begin()
-        figures: Figures = {}
-        say(f"  idle for {IDLE_S:g} s")
-        time.sleep(IDLE_S)
-        figures["webhooks.idle_pss_mb"] = _pss_mb(bench.workers())
-        _speed(bench, quick=True)
-        figures["webhooks.used_pss_mb"] = _pss_mb(bench.workers())
-        figures |= _beside(bench, quick=quick)
-        figures |= _many(bench, QUICK_MANY if quick else MANY)
-    return figures
-
-
 def _speed(bench: Bench, *, quick: bool) -> Figures:
     bench.target("one")
     first = bench.write(100)
@@ -146,54 +122,6 @@ def _speed(bench: Bench, *, quick: bool) -> Figures:
     return {
         "event.to_webhook_ms": spread(bench.waits("one", steady), 50, 95, 99),
         "webhooks.deliveries_per_s": rounded((count - 1) / (max(times) - min(times))),
-    }
-
-
-def _beside(bench: Bench, *, quick: bool) -> Figures:
-    """Healthy targets with and without one that never answers, in turns, so that what else the machine does falls on both."""
-    paths = [f"healthy{number}" for number in range(HEALTHY)]
-    for path in paths:
-        bench.target(path)
-    silent = bench.target("never", enabled=False)
-    alone: list[float] = []
-    beside: list[float] = []
-    say(f"  {HEALTHY} healthy targets, with and without one that never answers")
-    _turn(bench, paths, [])
-    for _ in range(QUICK_TURNS if quick else TURNS):
-        for enabled, waits in ((False, alone), (True, beside)):
-            assert bench.http("PATCH", f"/webhooks/{silent}", {"enabled": enabled}).status == 200
-            _turn(bench, paths, waits)
-    assert bench.receiver.unanswered, "it was never asked"
-    for view in bench.http("GET", "/webhooks").body["webhooks"]:
-        assert bench.http("DELETE", f"/webhooks/{view['id']}").status == 204
-    p95 = {"alone": percentile(alone, 0.95), "beside": percentile(beside, 0.95)}
-    return {
-        "webhooks.healthy_p95_ms": {name: rounded(value) for name, value in p95.items()},
-        "webhooks.beside_a_silent_one": rounded(p95["beside"] / p95["alone"]),
-    }
-
-
-def _turn(bench: Bench, paths: Sequence[str], waits: list[float]) -> None:
-    written = bench.steadily(BESIDE_RATE, TURN_S)
-    for path in paths:
-        until(f"everything at {path}", lambda path=path: bench.arrived(path, written), _LIMIT_S)  # type: ignore[misc]
-        waits.extend(bench.waits(path, written))
-
-
-def _many(bench: Bench, count: int) -> Figures:
-    """Memory of the relay (the orchestrator it lives in) and of the jobs, before and after many events."""
-    bench.target("many")
-    say(f"  {count} events")
-    _flood(bench, WARM)
-    before = _relay_and_jobs(bench)
-    began = time.monotonic()
-    _flood(bench, count)
-    seconds = time.monotonic() - began
-    after = _relay_and_jobs(bench)
-    return {
-        "webhooks.relay_uss_mb": {"before": before[0], "after": after[0]},
-        "webhooks.jobs_uss_mb": {"before": before[1], "after": after[1]},
-        "webhooks.many_per_s": rounded(count / seconds),
     }
 
 
