@@ -18,6 +18,8 @@ FORMATS: Final = click.Choice(["zapvisor", "gowa"])
 STATES: Final = click.Choice(["pending", "delivered", "dead"])
 
 WEBHOOK = click.argument("webhook")
+SINCE = click.option("--since", metavar="TIME", help="Those from then on, as 2026-01-31T00:00:00Z.")
+UNTIL = click.option("--until", metavar="TIME", help="Those before then.")
 SESSION = click.option("--session", type=SessionParam(), metavar="SESSION", help="Only this session's events.")
 
 
@@ -214,13 +216,24 @@ def stats(call: Call, session: SessionId | None) -> None:
         call.screen.table(*as_table([{"id": name, **msgspec.to_builtins(one)} for name, one in found.webhooks.items()]))
 
 
-@verb("deliveries", examples=("zapvisor webhook deliveries ID", "zapvisor webhook deliveries ID --state pending"))
+@verb(
+    "deliveries",
+    examples=(
+        "zapvisor webhook deliveries ID",
+        "zapvisor webhook deliveries ID --state pending",
+        "zapvisor webhook deliveries ID --session alpha --since 2026-01-31T00:00:00Z",
+    ),
+)
 @WEBHOOK
 @click.option("--state", type=STATES, help="Those in this state.")
+@click.option("--event-id", help="The event with this id.")
+@SESSION
+@SINCE
+@UNTIL
 @click.option("--limit", type=click.IntRange(1, 500), default=50, show_default=True)
-def deliveries(call: Call, webhook: str, state: str | None, limit: int) -> None:
+def deliveries(call: Call, /, webhook: str, session: SessionId | None, **given: Any) -> None:
     """Show what was sent to a webhook, newest first, with each answer."""
-    query = {"limit": limit} | ({"state": state} if state else {})
+    query = {name: value for name, value in (given | {"session_id": session}).items() if value is not None}
     _table(call, call.client.get(f"{_path(webhook)}/deliveries", query).body, tr("no deliveries"), without="webhook_id")
 
 
@@ -248,8 +261,8 @@ def dead_letters(call: Call, session: SessionId | None, limit: int) -> None:
 @click.option("--state", type=click.Choice(["delivered", "dead"]), help="Those in this state.")
 @click.option("--event", "events", multiple=True, metavar="EVENT", help="Events of this name or pattern.")
 @SESSION
-@click.option("--since", metavar="TIME", help="Those from then on, as 2026-01-31T00:00:00Z.")
-@click.option("--until", metavar="TIME", help="Those before then.")
+@SINCE
+@UNTIL
 @click.option("--from-worker", is_flag=True, help="Ask the session's own store, which keeps more.")
 def replay(
     call: Call, /, webhook: str, session: SessionId | None, from_worker: bool, events: tuple[str, ...], **given: Any

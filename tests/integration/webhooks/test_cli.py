@@ -84,6 +84,12 @@ async def test_looking_and_sending_again(stage: Stage, sink: WebhookSink) -> Non
     listed = json.loads(await zapvisor(stage, "deliveries", webhook, "--state", "delivered", "--json"))["deliveries"]
     assert [one["code"] for one in listed] == [200, 200, 200]
     assert "delivered" in await zapvisor(stage, "deliveries", webhook)
+    for words, count in (
+        (("--session", "alpha"), 3), (("--session", "other"), 0), (("--since", "2999-01-01T00:00:00Z"), 0),
+        (("--until", "2999-01-01T00:00:00Z", "--limit", "2"), 2), (("--event-id", listed[0]["event_id"]), 1),
+    ):  # fmt: skip
+        found = json.loads(await zapvisor(stage, "deliveries", webhook, *words, "--json"))["deliveries"]
+        assert len(found) == count, words
     await zapvisor(stage, "dead-letters")
     assert "1 queued" in await zapvisor(stage, "replay", webhook, "--delivery", str(listed[0]["id"]))
     assert (
