@@ -13,6 +13,8 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, NamedTuple, assert_never
 
+import msgspec
+
 from ecosystem.contract.errors import BackendDown, DomainError, PortsExhausted, ProxyFailed, RegistryDown
 from ecosystem.contract.session import DesiredState, Reason
 from ecosystem.contract.worker import ProcessState, WorkerProcess
@@ -195,10 +197,10 @@ class Reconciler:
             if before is None or before.generation != row.generation:
                 fleet.ordered.pop(row.session_id, None)
             record = note(before, process, row.generation, policy=policy, now=look.taken, chance=self._chance())
-            self._note_incident(
-                row.session_id,
-                incident_of(row.session_id, before, record, process, self.fleet.ordered.get(row.session_id)),
-            )
+            ordered = fleet.ordered.get(row.session_id)
+            if before is not None and record.deaths_seen != before.deaths_seen:
+                record = msgspec.structs.replace(record, ordered=ordered)
+            self._note_incident(row.session_id, incident_of(row.session_id, before, record, process, ordered))
             beat = self._assess(row).beat
             silent = (
                 known

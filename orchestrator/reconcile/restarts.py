@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 import msgspec
 
 from ecosystem.contract.exitcodes import WorkerExit
+from ecosystem.contract.session import Reason
 from ecosystem.contract.worker import ProcessState
 
 if TYPE_CHECKING:
@@ -72,6 +73,8 @@ class Record(msgspec.Struct, frozen=True):
     """How long the present process, or the last one, was last seen to have lived."""
     over_bytes: int = 0
     """What the worker uses, where that is more than it may."""
+    ordered: Reason | None = None
+    """Why the last one to die was ended by us; None where it died of its own."""
 
 
 class Go(msgspec.Struct, frozen=True):
@@ -169,17 +172,23 @@ def decide(record: Record | None, policy: Policy, now: float) -> Verdict:
     deaths = [at for at in record.deaths if now - at < policy.window_s] if record is not None else []
     if record is None or not deaths:
         return Go("wanted running, no process")
-    count, code = len(deaths), _code(record.exit_code)
+    count, how = len(deaths), _how(record)
     if count >= policy.max_restarts and record.exit_code not in PATIENT:
-        return Enough(f"died {count} times within {policy.window_s:g} s, last with {code}")
+        return Enough(f"died {count} times within {policy.window_s:g} s, last {how}")
     # Beyond 2^16 the cap has long been reached; the exponent must not overflow a float.
     pause = min(policy.delay_max_s, policy.delay_s * 2.0 ** min(count - 1, 16))
     until = deaths[-1] + pause * (_HALF + _HALF * record.jitter)
-    sentence = f"died with {code}, {count} of {policy.max_restarts} within {policy.window_s:g} s"
+    sentence = (
+        f"{'' if record.ordered else 'died '}{how}, {count} of {policy.max_restarts} within {policy.window_s:g} s"
+    )
     return Go(sentence) if now >= until else Wait(until, sentence)
 
 
-def _code(exit_code: int | None) -> str:
-    if exit_code is None:
-        return "no exit code"
-    return f"signal {-exit_code}" if exit_code < 0 else f"exit code {exit_code}"
+def _how(record: Record) -> str:
+    """How the last one ended."""
+    code = record.exit_code
+    if record.ordered is not None:
+        return f"replaced ({record.ordered})"
+    if code is None:
+        return "with no exit code"
+    return f"with signal {-code}" if code < 0 else f"with exit code {code}"

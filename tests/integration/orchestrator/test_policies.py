@@ -118,6 +118,12 @@ async def test_a_limit_of_memory(zap: Orchestrated) -> None:
     assert zap.zap.fleet.ordered == {}, "what was ordered is over"
 
 
+async def test_a_limit_no_worker_can_keep_is_named_as_the_cause(zap: Orchestrated) -> None:
+    await rule(zap, max_memory_bytes=MEMORY_BYTES - 1, max_restarts=2, restart_delay_s=0.05)
+    view = await zap.wait("alpha", timeout=30, reason="crash_loop")
+    assert "last replaced (memory_limit)" in view["detail"]
+
+
 async def test_cron_restart(zap: Orchestrated) -> None:
     clock = zap.zap.reconciler._crons = ShiftedCrons()
     await rule(zap, cron_restart="*/5 * * * *")

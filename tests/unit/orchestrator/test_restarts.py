@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ecosystem.contract.exitcodes import WorkerExit
+from ecosystem.contract.session import Reason
 from ecosystem.contract.worker import ProcessState, WorkerProcess
 from orchestrator.reconcile.restarts import Enough, Go, Record, Wait, deaths_of, decide, note, note_beat, note_start
 from tests.unit.orchestrator.build import POLICY, ended, process
@@ -101,3 +102,8 @@ def test_silence_is_counted_from_its_first_sight() -> None:
     record = note_beat(Record(1), missing=True, now=5)
     assert note_beat(record, missing=True, now=9).missing_since == 5
     assert note_beat(record, missing=False, now=9).missing_since is None
+
+
+def test_a_worker_we_ended_ourselves_says_what_for() -> None:
+    greedy = Record(1, deaths=(0.0, 1.0, 2.0), exit_code=0, ordered=Reason.MEMORY_LIMIT)
+    assert decide(greedy, POLICY, 10.0) == Enough("died 3 times within 100 s, last replaced (memory_limit)")
