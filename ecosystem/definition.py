@@ -203,6 +203,7 @@ def _sandbox(settings: Settings) -> Program:
 def _zygote(settings: Settings, sandbox: SandboxAccess | None) -> Program:
     home = settings.paths
     hook = ("--after-load", "ecosystem.sandbox.trust:install") if sandbox is not None else ()
+    merge = ("--merge-memory",) if settings.memory_merge else ()
     return Program(
         name="zygote",
         command=_python(
@@ -212,6 +213,7 @@ def _zygote(settings: Settings, sandbox: SandboxAccess | None) -> Program:
             *("--preload", "worker.preload:preload"),
             *("--child", "worker.boot:run"),
             *hook,
+            *merge,
         ),
         priority=ZYGOTE_PRIORITY,
         environment=worker_environment(settings, sandbox),

@@ -10,6 +10,7 @@ from typing import Final
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_NAME: Final = 15
 _PR_SET_CHILD_SUBREAPER: Final = 36
+_PR_SET_MEMORY_MERGE: Final = 67
 _NAME_BYTES: Final = 15
 
 
@@ -41,6 +42,15 @@ def die_with_parent(sent: signal.Signals = signal.SIGTERM, *, parent: int | None
 def adopt_orphans() -> None:
     """Makes this process the parent of every descendant whose own parent ends (PR_SET_CHILD_SUBREAPER)."""
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def merge_memory() -> None:
+    """Lets the kernel merge equal pages of this process and of all forked from it with those of others (KSM).
+
+    It does so only where the host has turned it on, in /sys/kernel/mm/ksm/run. Raises OSError where the kernel knows no such
+    thing (before Linux 6.4), or does not allow it.
+    """
+    _prctl(_PR_SET_MEMORY_MERGE, 1)
 
 
 def set_name(name: str) -> None:

@@ -41,6 +41,7 @@ TASKS_EACH: Final = 16
 """Threads of a worker at most; of everything else together."""
 GROUP: Final = Path("/proc/self/cgroup")
 GROUPS: Final = Path("/sys/fs/cgroup")
+MERGING: Final = Path("/sys/kernel/mm/ksm/run")
 MEMINFO: Final = Path("/proc/meminfo")
 EPHEMERAL: Final = Path("/proc/sys/net/ipv4/ip_local_port_range")
 TIME_ERROR: Final = 5
@@ -86,6 +87,8 @@ def _checks(call: Call) -> Iterator[Finding]:
             yield check_open_files(settings)
             yield check_tasks(settings)
             yield check_memory(settings)
+            if settings.memory_merge:
+                yield check_merging()
             yield check_ephemeral(settings)
             running = _is_running(settings)
             yield Finding(
@@ -353,6 +356,22 @@ def check_memory(settings: Settings) -> Finding:
     if free >= needed:
         return Finding("memory", OK, detail)
     return Finding("memory", WARN, detail, tr("lower MAX_SESSIONS, or give the machine more memory"))
+
+
+def check_merging() -> Finding:
+    """The kernel merges equal pages, now that it is asked to."""
+    try:
+        runs = MERGING.read_text(encoding="ascii").strip() == "1"
+    except OSError:
+        return Finding("merging", WARN, tr("this kernel merges no memory"), tr("set MEMORY_MERGE=false"))
+    if runs:
+        return Finding("merging", OK, tr("the kernel merges equal pages of memory"))
+    return Finding(
+        "merging",
+        WARN,
+        tr("MEMORY_MERGE is on, but the kernel merges nothing"),
+        tr("as root: echo 1 > /sys/kernel/mm/ksm/run (and 2000 > /sys/kernel/mm/ksm/pages_to_scan)"),
+    )
 
 
 def _available_memory() -> int | None:

@@ -78,6 +78,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     # --- sessions
     prefork: bool = True
     """Fork workers from a preloaded zygote. False: execute each one plainly (about four times the memory)."""
+    memory_merge: bool = False
+    """Offer the workers' memory to the kernel for merging equal pages (KSM), which it does where the host has that turned on."""
     single_session_mode: bool = False
     """Only the session `default`: it is created on first use, and no other can be."""
     session_timeout_s: NonNegative = 86400
@@ -129,7 +131,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     connects_per_second: Annotated[float, msgspec.Meta(ge=0.01, le=1000)] = 5
     """How many connections to WhatsApp may be opened a second, all together; the first try after a break comes on top."""
     transfers_at_once: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 4
-    """Large files, and sessions whose past is fetched, at the same time over the whole fleet: each may take 50 MB. 0: any number."""
+    """Large files, and sessions whose past is fetched, at a time over the whole fleet: each may take 50 MB. 0: any number."""
     path_check_s: Annotated[float, msgspec.Meta(ge=2, le=3600)] = 300
     """How often a session asks WhatsApp whether it answers, with jitter; at once where there is doubt."""
     max_restarts: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 8

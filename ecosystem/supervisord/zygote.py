@@ -226,6 +226,13 @@ def _settle() -> None:
     gc.freeze()
 
 
+def _offer_memory() -> None:
+    try:
+        lifeline.merge_memory()
+    except OSError as error:
+        _LOG.warning("memory_not_offered", extra={"reason": str(error)})
+
+
 def main(argv: list[str] | None = None) -> int:
     """The program. Comes back only when it cannot serve."""
     parent = lifeline.keeper()
@@ -238,9 +245,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--preload", required=True, metavar="MODULE:FUNCTION")
     parser.add_argument("--child", required=True, metavar="MODULE:FUNCTION")
     parser.add_argument("--after-load", metavar="MODULE:FUNCTION")
+    parser.add_argument("--merge-memory", action="store_true", help="offer the workers' memory for merging (KSM)")
     options = parser.parse_args(argv)
     os.umask(0o077)
     logs.setup(level="info", pretty=None, program="zygote")
+    if options.merge_memory:
+        _offer_memory()
     started = time.monotonic()
     child = resolve(options.child)
     resolve(options.preload)(options.cache, resolve(options.after_load) if options.after_load else None)

@@ -170,6 +170,17 @@ def test_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert doctor.check_memory(settings(tmp_path)).result == OK
 
 
+def test_merging(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = tmp_path / "run"
+    patched(monkeypatch, doctor, "MERGING", run)
+    assert doctor.check_merging().result == WARN
+    run.write_text("0\n")
+    off = doctor.check_merging()
+    assert (off.result, "echo 1" in str(off.hint)) == (WARN, True)
+    run.write_text("1\n")
+    assert doctor.check_merging().result == OK
+
+
 @pytest.mark.parametrize(("base", "result"), [(3001, OK), (32700, WARN), (40000, WARN), (61000, OK)])
 def test_workers_ports_and_outgoing_ones(
     base: int, result: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -56,6 +56,14 @@ def test_sessions_stop_after_the_orchestrator_and_before_what_they_stand_on() ->
     assert next(program for program in programs if program.name == "postgres").stop_signal == "INT"
 
 
+def test_memory_is_offered_for_merging_only_where_that_is_wanted() -> None:
+    def zygote(settings: Settings) -> tuple[str, ...]:
+        return next(program for program in definition.programs(settings) if program.name == "zygote").command
+
+    assert "--merge-memory" not in zygote(Settings(home=HOME))
+    assert zygote(Settings(home=HOME, memory_merge=True))[-1] == "--merge-memory"
+
+
 @pytest.mark.parametrize("prefork", [True, False])
 def test_without_the_sandbox_nothing_of_it_appears_anywhere(prefork: bool) -> None:
     settings = Settings(home=HOME, prefork=prefork)
