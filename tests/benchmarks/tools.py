@@ -86,13 +86,25 @@ def _packaged(name: str, packages: tuple[str, ...], path: str) -> Program:
             raise Unavailable(f"there is no {name} on this machine, and no apt-get to fetch it with")
         archives = root / "archives"
         archives.mkdir(parents=True, exist_ok=True)
-        _run(f"{name} could not be fetched", ["apt-get", "download", *packages], archives)
+        _download(name, packages, archives)
         for archive in archives.glob("*.deb"):
             _run(f"{name} could not be unpacked", ["dpkg", "-x", str(archive), str(root)], root)
     libraries = [str(folder) for folder in root.glob("usr/lib/*-linux-gnu")]
     before = os.environ.get("LD_LIBRARY_PATH")
     joined = os.pathsep.join([*libraries, *([before] if before else [])])
     return Program(str(root / path), dict(os.environ) | ({"LD_LIBRARY_PATH": joined} if joined else {}))
+
+
+def _download(name: str, packages: tuple[str, ...], folder: Path) -> None:
+    """The packages as archives. The lists of a fresh machine may be absent or stale: root renews them and tries once more."""
+    command = ["apt-get", "download", *packages]
+    try:
+        _run(f"{name} could not be fetched", command, folder)
+    except Unavailable:
+        if os.getuid():
+            raise
+        _run("the package lists could not be renewed", ["apt-get", "update", "-qq"], folder)
+        _run(f"{name} could not be fetched", command, folder)
 
 
 def _run(failure: str, command: list[str], folder: Path) -> None:
