@@ -70,7 +70,7 @@ class Banner(Static):
         self.set_class(error is not None, "away")
         if error is not None:
             message = clean(error.message.splitlines()[0] if error.message else error.code)
-            self.update(Text(f"{message}. {tr('Trying again.')}"))
+            self.update(Text(f"{tr('Trying again.')} ({message})"))
 
 
 class TitleBar(Static):
