@@ -93,6 +93,7 @@ def main(argv: list[str] | None = None) -> int:
         try:
             merge(found, BENCHMARKS[name].measure(quick=options.quick))
         except figures.Unavailable as error:
+            merge(found, error.found)
             reason = str(error)
         except Exception as error:
             failed += 1

@@ -23,7 +23,14 @@ _DIGITS: Final = 2
 
 
 class Unavailable(Exception):
-    """Something a figure needs is not on this machine and could not be had; the text says what."""
+    """Something a figure needs is not on this machine and could not be had; the text says what.
+
+    `found`: figures that could be taken without it.
+    """
+
+    def __init__(self, reason: str, found: Figures | None = None) -> None:
+        super().__init__(reason)
+        self.found = found or {}
 
 
 def percentile(values: Sequence[float], share: float) -> float:

@@ -9,22 +9,18 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
-import shutil
 import statistics
-import subprocess
-import tempfile
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final
 
 import psutil
 import redis
 
 from ecosystem.contract import keys
-from tests.benchmarks import load, tools
-from tests.benchmarks.figures import added, rounded, spread
+from tests.benchmarks import load
+from tests.benchmarks.figures import Unavailable, added, rounded, spread
 from tests.benchmarks.fleet import AS_THEY_ARE, Fleet, say
+from tests.benchmarks.nginx import ANSWER, BESIDE, Nginx
 from tests.e2e.instance import until
-from tests.support.ports import free_ports
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,115 +35,62 @@ RPS_S: Final = 4.0
 QUICK_RPS_S: Final = 2.0
 ROUNDS: Final = 3
 PATH: Final = "/app/status"
-BESIDE: Final = "127.0.0.2"
-"""Where nginx answers by itself, at the worker's port: what is measured in front of it is a proxy and nothing else."""
-ANSWER: Final = '{"code":"SUCCESS","message":"Status","results":{"state":"authenticated","text":"' + "x" * 150 + '"}}'
 _WARM_UP: Final = 300
-_CONFIG: Final = """
-worker_processes auto;
-daemon off;
-pid {folder}/nginx.pid;
-error_log stderr warn;
-events {{ worker_connections 1024; }}
-http {{
-    access_log off;
-    client_body_temp_path {folder}/body;
-    proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi;
-    scgi_temp_path {folder}/scgi;
-    keepalive_requests 1000000;
-    upstream worker {{ server 127.0.0.1:{target}; keepalive 64; keepalive_requests 1000000; }}
-    server {{
-        listen 127.0.0.1:{port};
-        location / {{ proxy_pass http://worker; proxy_http_version 1.1; proxy_set_header Connection ""; }}
-        location /bare {{ proxy_pass http://bare; proxy_http_version 1.1; proxy_set_header Connection ""; }}
-    }}
-    upstream bare {{ server {beside}:{target}; keepalive 64; keepalive_requests 1000000; }}
-    server {{
-        listen {beside}:{target};
-        default_type application/json;
-        location / {{ return 200 '{answer}'; }}
-    }}
-}}
-"""
 
 
-class Nginx:
-    """nginx as the proxy of one port. Use as a context manager. Raises Unavailable."""
-
-    def __init__(self, target: int) -> None:
-        program, self._environ = tools.nginx()
-        self._program = program
-        self._folder = Path(tempfile.mkdtemp(prefix="zn-", dir="/tmp"))
-        self.port = free_ports()
-        (self._folder / "nginx.conf").write_text(
-            _CONFIG.format(folder=self._folder, target=target, port=self.port, beside=BESIDE, answer=ANSWER)
-        )
-
-    def __enter__(self) -> Self:
-        self._process = subprocess.Popen(
-            [self._program, "-p", str(self._folder), "-c", str(self._folder / "nginx.conf"), "-e", "stderr"],
-            env=self._environ, stderr=(self._folder / "stderr").open("wb"),
-        )  # fmt: skip
-
-        def listens() -> bool:
-            assert self._process.poll() is None, (self._folder / "stderr").read_text()
-            kinds = {(link.laddr.port, link.status) for link in psutil.net_connections("tcp") if link.laddr}
-            return (self.port, psutil.CONN_LISTEN) in kinds
-
-        until("nginx listens", listens)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._process.terminate()
-        self._process.wait(30)
-        shutil.rmtree(self._folder, ignore_errors=True)
-
-    def processes(self) -> list[psutil.Process]:
-        top = psutil.Process(self._process.pid)
-        return [top, *top.children(recursive=True)]
+Ways = dict[str, tuple[int, str, list[psutil.Process]]]
+"""Port, path, and the processes that stand in between."""
 
 
 def measure(*, quick: bool) -> Figures:
-    """Raises AssertionError when a request is not answered with 200, Unavailable without wrk or nginx."""
+    """Raises AssertionError when a request is not answered with 200; Unavailable without wrk or nginx."""
     # Limits are on, and out of the way: each request is counted, none is refused.
     limits = {"RATE_LIMIT_KEY_REQUESTS": "10000000", "RATE_LIMIT_SESSION_REQUESTS": "10000000"}
-    with Fleet(2, **limits, **AS_THEY_ARE) as fleet:
+    with Fleet(2, **limits, **AS_THEY_ARE) as fleet, contextlib.ExitStack() as opened:
         fleet.begin()
         fleet.grow(1)
         key = fleet.new_key("s0")
         worker = int(fleet.session("s0")["port"])
         until("the worker knows the key", lambda: fleet.http("GET", PATH, key=key, port=worker).status == 200)
         gateway = [psutil.Process(fleet.program_pid("orchestrator"))]
-        with Nginx(worker) as nginx:
-            ways = {
-                "direct": (worker, PATH, []),
-                "gateway": (fleet.port, f"/api/s0{PATH}", gateway),
-                "nginx": (nginx.port, PATH, nginx.processes()),
-            }
-            figures = _latencies(ways, key, QUICK_TURNS if quick else TURNS)
-            seconds = QUICK_RPS_S if quick else RPS_S
-            rps, used = _rates(ways, key, seconds)
-            figures |= {
-                "gateway.rps": rounded(rps["gateway"]),
-                "gateway.direct_rps": rounded(rps["direct"]),
-                "peer.nginx_rps": rounded(rps["nginx"]),
-                "gateway.rps_ratio_nginx": rounded(rps["gateway"] / rps["nginx"]),
-            }
-            bare = {
-                "gateway": (fleet.port, f"/api/s0{PATH}", gateway),
-                "nginx": (nginx.port, "/bare", nginx.processes()),
-            }
-            with _answered_by_nginx(fleet):
-                rps, used = _rates(bare, key, seconds)
-            return figures | {
-                "gateway.bare_rps": rounded(rps["gateway"]),
-                "peer.nginx_bare_rps": rounded(rps["nginx"]),
-                "gateway.bare_rps_ratio_nginx": rounded(rps["gateway"] / rps["nginx"]),
-                "gateway.cpu_us": rounded(used["gateway"]),
-                "peer.nginx_cpu_us": rounded(used["nginx"]),
-            }
+        ways: Ways = {"direct": (worker, PATH, []), "gateway": (fleet.port, f"/api/s0{PATH}", gateway)}
+        missing = ""
+        try:
+            nginx = opened.enter_context(Nginx(worker))
+            ways["nginx"] = (nginx.port, PATH, nginx.processes())
+        except Unavailable as error:
+            missing = str(error)
+        figures = _latencies(ways, key, QUICK_TURNS if quick else TURNS)
+        try:
+            figures |= _carried(fleet, ways, key, QUICK_RPS_S if quick else RPS_S)
+        except Unavailable as error:
+            missing = str(error)
+    if missing:
+        raise Unavailable(missing, figures)
+    return figures
+
+
+def _carried(fleet: Fleet, ways: Ways, key: str, seconds: float) -> Figures:
+    """Requests a second, and what one costs. Raises Unavailable without wrk."""
+    rps, used = _rates(ways, key, seconds)
+    figures: Figures = {
+        "gateway.rps": rounded(rps["gateway"]),
+        "gateway.direct_rps": rounded(rps["direct"]),
+        "gateway.cpu_us": rounded(used["gateway"]),
+    }
+    if "nginx" not in ways:
+        return figures
+    figures["peer.nginx_rps"] = rounded(rps["nginx"])
+    figures["gateway.rps_ratio_nginx"] = rounded(rps["gateway"] / rps["nginx"])
+    port, _, processes = ways["nginx"]
+    with _answered_by_nginx(fleet):
+        rps, used = _rates({"gateway": ways["gateway"], "nginx": (port, "/bare", processes)}, key, seconds)
+    return figures | {
+        "gateway.bare_rps": rounded(rps["gateway"]),
+        "peer.nginx_bare_rps": rounded(rps["nginx"]),
+        "gateway.bare_rps_ratio_nginx": rounded(rps["gateway"] / rps["nginx"]),
+        "peer.nginx_cpu_us": rounded(used["nginx"]),
+    }
 
 
 @contextlib.contextmanager
@@ -173,20 +116,18 @@ def _passes(fleet: Fleet) -> bool:
     return False
 
 
-Ways = dict[str, tuple[int, str, list[psutil.Process]]]
-"""Port, path, and the processes that stand in between."""
-
-
 def _latencies(ways: Ways, key: str, turns: int) -> Figures:
     say(f"  {turns} turns of {TURN_S:g} s at {RATE} requests/s each way")
     times, late = load.run(_in_turns(ways, key, turns))
-    return {
+    figures: Figures = {
         "gateway.added_ms": added(times["gateway"], times["direct"], 50, 99),
         "gateway.direct_ms": spread(times["direct"], 50, 99),
         "gateway.through_ms": spread(times["gateway"], 50, 99),
         "gateway.late_ms": spread(late, 99),
-        "peer.nginx_added_ms": added(times["nginx"], times["direct"], 50, 99),
     }
+    if "nginx" in ways:
+        figures["peer.nginx_added_ms"] = added(times["nginx"], times["direct"], 50, 99)
+    return figures
 
 
 async def _in_turns(ways: Ways, key: str, turns: int) -> tuple[dict[str, list[float]], list[float]]:

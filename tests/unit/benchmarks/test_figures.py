@@ -105,6 +105,14 @@ def test_what_cannot_be_had_here_is_no_failure(monkeypatch: pytest.MonkeyPatch, 
     assert (code, found["figures"], found["machine"]["quick"]) == (0, {}, True)
 
 
+def test_what_can_be_had_without_it_is_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    partly = figures.Unavailable("there is no nginx", {"gateway.rps": 5.0})
+    code, found = run(monkeypatch, tmp_path, gateway=partly)
+    assert (code, found["figures"]) == (0, {"gateway.rps": 5.0})
+    assert found["absent"]["peer.nginx_rps"] == "there is no nginx"
+    assert "gateway.rps" not in found["absent"]
+
+
 def test_keep_adds_to_the_figures_of_the_file(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
