@@ -380,7 +380,8 @@ class Session(Chart):
 
     async def _on_engine_ended(self, event: say.EngineEnded) -> None:
         if event.error is not None and _UNKNOWN_REFUSAL in event.error:
-            await self._on_end(say.Refused(detail="a refusal this client has no word for"))
+            code = "" if event.refused_with is None else f" ({event.refused_with})"
+            await self._on_end(say.Refused(detail=f"a refusal this client has no word for{code}"))
             return
         if event.connected_once or self.state is _S.CONNECTED or event.error is None:
             raise WorkerEnd(WorkerExit.ENGINE_ENDED, f"the engine ended: {event.error or 'without a reason'}")

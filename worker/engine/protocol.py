@@ -171,6 +171,8 @@ class EngineEnded(msgspec.Struct, frozen=True):
 
     error: str | None
     connected_once: bool
+    refused_with: int | None = None
+    """WhatsApp's code, where it refused the login with one that the library has no word for."""
 
 
 class SentLate(msgspec.Struct, frozen=True):

@@ -26,7 +26,7 @@ from worker.engine import protocol as say
 from worker.engine.addresses import Addresses
 from worker.engine.binding import Binding
 from worker.engine.failures import is_answer, understand
-from worker.engine.golog import write_line
+from worker.engine.golog import refused_with, write_line
 from worker.engine.history import Past
 from worker.engine.holding import Acknowledgements, Plaintexts, engine_database
 from worker.engine.natives import companion, neonize
@@ -97,8 +97,8 @@ class WhatsAppEngine:
         self._ready = False
         self._pairing = False
         self._was_online = False
-        self._heard = False
-        self._hung_up = False
+        self._heard = self._hung_up = False
+        self._refused_with: int | None = None
         self._over = asyncio.Event()
         self._stopping = False
 
@@ -139,8 +139,7 @@ class WhatsAppEngine:
             log.exception("engine_failed")
             error = repr(failure)
         self._ready = False
-        ended = say.EngineEnded(error=error or None, connected_once=self._was_online)
-        self._from_thread(lambda: self._on_over(ended))
+        self._from_thread(self._on_over, say.EngineEnded(error or None, self._was_online, self._refused_with))
 
     def _on_over(self, ended: say.EngineEnded) -> None:
         """In the loop, both at once: who hears of the end may hang up right then, and must find that it is over."""
@@ -148,10 +147,10 @@ class WhatsAppEngine:
         if not self._hung_up:
             self._tell(ended)
 
-    def _from_thread(self, function: Callable[[], object]) -> None:
+    def _from_thread(self, function: Callable[..., object], *arguments: object) -> None:
         try:
             if self._loop is not None:
-                self._loop.call_soon_threadsafe(function)
+                self._loop.call_soon_threadsafe(function, *arguments)
         except RuntimeError:
             log.debug("engine_over_after_end")
 
@@ -187,6 +186,7 @@ class WhatsAppEngine:
         """In whichever thread of the library is about to do what the line says; it waits meanwhile."""
         self._acknowledgements.logged(data)
         write_line(data)
+        self._refused_with = refused_with(data) or self._refused_with
 
     def _on_event(self, code: int, body: bytes) -> None:
         """In the library's thread, one after the other: it waits while an arrival goes to the disk."""

@@ -213,6 +213,15 @@ async def test_the_end_of_the_library_is_told(rig: Rig) -> None:
     assert await rig.next() == say.EngineEnded(error="connection refused", connected_once=False)
 
 
+async def test_the_code_of_a_refusal_the_library_has_no_word_for_is_in_its_log_only(rig: Rig) -> None:
+    text = 'Unknown connect failure: <failure location="lla" reason="415"/>'
+    await rig.native("on_log", neonize.LogEntry(Message=text, Level="WARN", Name="Client").SerializeToString())
+    rig.library.over.set()
+    ended = await rig.next()
+    assert isinstance(ended, say.EngineEnded)
+    assert ended.refused_with == 415
+
+
 async def test_who_hears_of_the_end_may_hang_up_at_that_very_moment(rig: Rig) -> None:
     """Else the connection would seem to be held by the engine, and the worker would end for it."""
     found: asyncio.Future[bool] = asyncio.get_running_loop().create_future()

@@ -176,8 +176,11 @@ async def test_the_engine_ending_ends_the_process(stage: Stage) -> None:
 
 async def test_a_refusal_the_engine_has_no_word_for_is_a_refusal(stage: Stage) -> None:
     await online(stage)
-    await stage.play(say.EngineEnded(error='proto: required field "Reason" not set', connected_once=True))
+    await stage.play(
+        say.EngineEnded(error='proto: required field "Reason" not set', connected_once=True, refused_with=415)
+    )
     assert (stage.session.state, stage.session.reason) == (S.ERROR, R.REFUSED)
+    assert stage.session.detail == "a refusal this client has no word for (415)"
     assert stage.session.link_view().rests_until is not None
 
 
