@@ -32,8 +32,6 @@ CONNECT_TIMEOUT_S: Final = 3
 STATEMENT_TIMEOUT_S: Final = 5.0
 SPARE_FOR_S: Final = 60.0
 """How long a connection beyond the one that is always in use is kept without being used: each is a process of some MB."""
-SOON_S: Final = 0.02
-"""How long a caller waits for a connection that comes back: a new one takes as long, and then knows nothing of the tables."""
 REFUSE_FOR_S: Final = 0.25
 """After a failed connect, callers are refused at once for this long instead of queueing up for the same answer."""
 
@@ -75,8 +73,6 @@ class Database:
         self._slots = asyncio.Semaphore(max_size)
         self._idle: list[tuple[Connection, float]] = []
         """With the moment each was last used; the one used last comes last, and is taken first."""
-        self._in_use = 0
-        self._came_back = asyncio.Event()
         self._refuse_until = 0.0
         self._closed = False
         self._failing = False
@@ -95,8 +91,6 @@ class Database:
         if not self.prepared and not unprepared:
             raise RegistryDown("the database is not prepared yet")
         async with self._slot():
-            if not self._idle and self._in_use > 1:  # this caller is one of them
-                await self._wait_for_one()
             connection = await self._take()
             try:
                 yield connection
@@ -130,21 +124,10 @@ class Database:
                 await self._slots.acquire()
         except TimeoutError as error:
             raise RegistryDown("every database connection is in use") from error
-        self._in_use += 1
         try:
             yield
         finally:
-            self._in_use -= 1
             self._slots.release()
-            self._came_back.set()
-
-    async def _wait_for_one(self) -> None:
-        """Returns when one has come back, and after `SOON_S` in any case."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(SOON_S):
-                while not self._idle:
-                    self._came_back.clear()
-                    await self._came_back.wait()
 
     async def _take(self) -> Connection:
         while self._idle:

@@ -117,15 +117,6 @@ async def test_more_callers_than_connections_wait_their_turn(database: Database)
     assert len(database._idle) <= 8
 
 
-async def test_whoever_comes_at_the_same_moment_waits_for_a_connection_in_use(
-    database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await database.ping()
-    monkeypatch.setattr("orchestrator.registry.database.SOON_S", 30.0)
-    await asyncio.gather(*(database.ping() for _ in range(8)))
-    assert len(database._idle) == 1
-
-
 async def test_connections_of_a_burst_are_given_back_once_nobody_uses_them(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
