@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 QUIET_AFTER_PAIRING_S: Final = 10.0
 """So long after the last thing that came along with a pairing: keys, names, the past."""
 
+SETTLED_S: Final = 20.0
+"""So long after its login a worker has the size it keeps; before that what was measured may be from before the login."""
+
 
 class Signs(msgspec.Struct, frozen=True):
     """What a worker does at a moment."""
@@ -39,6 +42,7 @@ class Renewal:
         self._rules = rules
         self._done: tuple[int, ...] | None = None
         self._quiet_since = 0.0
+        self._logged_in_since: float | None = None
         self._least_bytes: int | None = None
 
     def __repr__(self) -> str:
@@ -51,8 +55,10 @@ class Renewal:
             self._quiet_since = now
         if not signs.logged_in:
             return None
+        if self._logged_in_since is None:
+            self._logged_in_since = now
         own = signs.own_bytes
-        if own is not None:
+        if own is not None and now - self._logged_in_since >= SETTLED_S:
             self._least_bytes = own if self._least_bytes is None else min(own, self._least_bytes)
         quiet_s = now - self._quiet_since
         if signs.paired_here and self._rules.after_pairing and quiet_s >= QUIET_AFTER_PAIRING_S:

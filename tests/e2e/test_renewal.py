@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import threading
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.e2e.conftest import ALPHA, BETA, PHONE
 from tests.e2e.instance import Instance, until
+from worker.heartbeat import MEMORY_EVERY_S
+from worker.renewal import SETTLED_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+GAMMA = "5541900000004"
 RENEWALS = 3
 PART = 20
 """Messages between two replacements, at least."""
@@ -26,6 +30,9 @@ def fleet() -> Iterator[Instance]:
     ) as running:
         running.up()
         running.zap("sandbox", "phone", "add", PHONE)
+        for session_id, number in (("alpha", ALPHA), ("beta", BETA)):
+            running.create(session_id)
+            running.pair(session_id, number)
         yield running
 
 
@@ -37,6 +44,15 @@ def states(fleet: Instance, session_id: str) -> list[tuple[str, str]]:
 
 def renewals(fleet: Instance, session_id: str) -> int:
     return states(fleet, session_id).count(("disconnected", "renewing"))
+
+
+def log(fleet: Instance) -> str:
+    return (fleet.home.logs / "orchestrator.log").read_text()
+
+
+def logged_in_for_s(fleet: Instance, session_id: str) -> float:
+    since = datetime.fromisoformat(fleet.session(session_id)["last_connected_at"])
+    return (datetime.now(UTC) - since).total_seconds()
 
 
 class Asking:
@@ -92,21 +108,21 @@ def texts(fleet: Instance) -> list[Any]:
 
 
 def test_a_worker_that_paired_is_replaced_once_and_no_request_fails(fleet: Instance) -> None:
-    fleet.create("alpha")
-    fleet.pair("alpha", ALPHA)
-    first = fleet.worker_pid("alpha")
-    with Asking(fleet, "alpha") as asking:
-        until("a fresh process", lambda: renewals(fleet, "alpha") == 1, 60)
-        until("logged in again", lambda: states(fleet, "alpha")[-1] == ("authenticated", "online"), 60)
-    assert fleet.worker_pid("alpha") != first
+    fleet.create("gamma")
+    fleet.pair("gamma", GAMMA)
+    first = fleet.worker_pid("gamma")
+    with Asking(fleet, "gamma") as asking:
+        until("a fresh process", lambda: renewals(fleet, "gamma") == 1, 60)
+        until("logged in again", lambda: states(fleet, "gamma")[-1] == ("authenticated", "online"), 60)
+    assert fleet.worker_pid("gamma") != first
     assert set(asking.answers) == {200}, asking.answers
-    after = states(fleet, "alpha")
+    after = states(fleet, "gamma")
     assert after[after.index(("disconnected", "renewing")) :] == [
         ("disconnected", "renewing"), ("connecting", "connecting"), ("authenticated", "online"),
     ]  # fmt: skip
     # Planned: no cause of trouble in what is remembered, no alert, nothing held against the session.
     assert fleet.http("GET", "/alerts").body["alerts"] == []
-    assert "worker_renewed" in (fleet.home.logs / "orchestrator.log").read_text()
+    until("noted in the log", lambda: "it paired in this process" in log(fleet))
 
 
 def test_a_replacement_under_a_stream_of_messages_loses_none(fleet: Instance) -> None:
@@ -126,15 +142,13 @@ def test_a_replacement_under_a_stream_of_messages_loses_none(fleet: Instance) ->
 
 
 def test_a_worker_that_has_grown_is_replaced_once_it_is_idle(fleet: Instance) -> None:
-    fleet.create("beta")
-    fleet.pair("beta", BETA)
     until("replaced after pairing", lambda: renewals(fleet, "beta") >= 1, 60)
     fleet.wait_status("beta", "authenticated", 60)
+    until("its size is known", lambda: logged_in_for_s(fleet, "beta") > SETTLED_S + MEMORY_EVERY_S + 2, 90)
     before = renewals(fleet, "beta")
-    until("beta's memory was measured", lambda: fleet.session("beta")["memory_bytes"], 60)
     for number in range(40):
         fleet.send("beta", PHONE, f"growing {number}")
     until("replaced because it has grown", lambda: renewals(fleet, "beta") > before, 90)
     fleet.wait_status("beta", "authenticated", 60)
-    assert "it has grown by" in (fleet.home.logs / "orchestrator.log").read_text()
+    until("noted in the log", lambda: "it has grown by" in log(fleet))
     assert sorted(fleet.phone_texts(PHONE)[-40:]) == sorted(f"growing {number}" for number in range(40))

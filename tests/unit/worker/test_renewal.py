@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from ecosystem.contract.worker import RenewalRules
-from worker.renewal import QUIET_AFTER_PAIRING_S, Renewal, Signs
+from worker.renewal import QUIET_AFTER_PAIRING_S, SETTLED_S, Renewal, Signs
 
 MB = 2**20
 IDLE = Signs(logged_in=True, paired_here=False, busy=False, done=(1, 2), own_bytes=12 * MB)
@@ -19,6 +19,7 @@ def but(**changes: object) -> Signs:
 
 def grown(renewal: Renewal) -> Renewal:
     """Was 12 MB, then had traffic."""
+    renewal.wish(IDLE, 100 - SETTLED_S)
     renewal.wish(IDLE, 100)
     renewal.wish(but(done=(9, 9), own_bytes=16 * MB), 110)
     return renewal
@@ -62,3 +63,13 @@ def test_where_the_kernel_tells_nothing_nothing_has_grown() -> None:
     renewal = Renewal(RULES)
     renewal.wish(but(own_bytes=None), 100)
     assert renewal.wish(but(own_bytes=None), 999) is None
+
+
+def test_what_was_measured_before_the_login_or_right_after_it_is_no_size_to_grow_from() -> None:
+    renewal = Renewal(RULES)
+    small = but(own_bytes=7 * MB)
+    assert renewal.wish(msgspec.structs.replace(small, logged_in=False), 100) is None
+    assert renewal.wish(small, 101) is None
+    assert renewal.wish(small, 100 + SETTLED_S) is None
+    assert renewal.wish(IDLE, 102 + SETTLED_S) is None
+    assert renewal.wish(IDLE, 1000) is None
