@@ -152,7 +152,6 @@ class Zygote:
 
     def _detach(self, request: ForkRequest, descriptors: list[int]) -> bool:
         """False when nobody waits for this process any more."""
-        reset_signals()
         os.setpgid(0, 0)
         end = time.monotonic() + _ADOPTION_TIMEOUT_S
         while os.getppid() != self._parent:
@@ -257,6 +256,8 @@ def main(argv: list[str] | None = None) -> int:
     if task_count() != 1:
         _LOG.error("threads_after_preload", extra={"threads": task_count(), "preload": options.preload})
         return _FAILED
+    # Here and not in each child: forked, they have it so.
+    reset_signals()
     zygote = Zygote(options.socket, child, parent)  # type: ignore[arg-type]
     zygote.listen()
     _settle()

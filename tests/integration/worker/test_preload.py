@@ -30,8 +30,14 @@ calls = []
 cache = pathlib.Path(sys.argv[1])
 if sys.argv[2] == "deferred":
     golib._map = lambda cache: (_ for _ in ()).throw(golib.GoLibraryError("this machine is another one"))
+class Told(logging.Handler):
+    def emit(self, record):
+        told.append(record.getMessage())
+told = []
+logging.getLogger("worker.preload").addHandler(Told())
+logging.getLogger("worker.preload").setLevel("INFO")
 preload.preload(cache, lambda: calls.append(os.getpid()))
-answer = {"mode": golib.mode(), "tasks": tasks(), "threads": threading.active_count(), "calls": len(calls),
+answer = {"mode": golib.mode(), "tasks": tasks(), "threads": threading.active_count(), "calls": len(calls), "told": told,
           "mapped": bool(libraries()), "whole_neonize": "neonize.client" in sys.modules}
 children = []
 for number in range(3):
@@ -72,6 +78,9 @@ def test_fork_and_start_go(folder: Path, mode: str) -> None:
     assert (found["tasks"], found["threads"], found["tasks_after"]) == (1, 1, 1)
     assert found["mapped"] is (mode == "mapped")
     assert found["whole_neonize"] is False
+    assert found["told"] == ["rehearsed", "preloaded"], (
+        "a warm-up that fails costs every worker 2 MB and is seen nowhere else"
+    )
     # The hook ran once, before Go: in the parent where the library is mapped there, else in each child.
     assert found["calls"] == (1 if mode == "mapped" else 0)
     assert len(found["children"]) == 3
