@@ -246,7 +246,7 @@ class Worker:
             paired_here=tally.paired,
             busy=bool(
                 self._store.waiting or self._engine.sends_waiting() or self._engine.is_fetching() or session.history.busy
-                or self._meter.under_way or len(session.followed)
+                or self._meter.under_way
             ),
             done=(tally.messages_in, tally.messages_out, tally.receipts_in, tally.events, tally.reconnects, use.requests),
             own_bytes=self._gauge.own_bytes,
