@@ -273,7 +273,7 @@ ANSWERS: Final[dict[str, Answer]] = {
     "doctor": Answer("cli.commands.doctor:Finding", many=True),
     "create": _contract("session:CreatedSession"),
     "list": _contract("session:SessionList"),
-    "describe": _contract("session:SessionView"),
+    "describe": _contract("session:SessionDetail"),
     "history": _contract("fleet:SessionHistory"),
     "update": _SESSIONS,
     "start": _SESSIONS,

@@ -35,6 +35,7 @@ from orchestrator.access.trail import Trail
 from orchestrator.api import auth
 from orchestrator.api.alerts import DiagnosisRoutes
 from orchestrator.api.audit import AuditRoutes
+from orchestrator.api.creation import CreationRoutes
 from orchestrator.api.devices import DeviceRoutes
 from orchestrator.api.devicewebhook import SessionDeviceWebhooks
 from orchestrator.api.docs import DocsRoutes
@@ -232,7 +233,9 @@ class Orchestrator:
         ResourceRoutes(self.sessions, self.database, self.processes, self.sampler, self.metrics).add_routes(app)
         pairing = Pairing(self.sessions, code_holds_s=self.settings.qr_code_timeout_s)
         DiagnosisRoutes(self.diagnosis).add_routes(app)
-        SessionRoutes(self.sessions, pairing, self.processes, self.keys).add_routes(app)
+        service, private = self.webhooks.service, self.settings.proxy_private_for_sessions
+        CreationRoutes(self.sessions, self.keys, self.proxies, service, private_proxies=private).add_routes(app)
+        SessionRoutes(self.sessions, pairing, self.processes).add_routes(app)
         WebhookRoutes(self.webhooks.service, self.webhooks.log).add_routes(app)
         FeedRoutes(self.webhooks.feeds).add_routes(app)
         webhooks = SessionDeviceWebhooks(self.webhooks.service)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
@@ -144,6 +144,14 @@ class CreateSession(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The session's first key: 16 to 255 printable characters, hard to guess."""
     on_demand: bool = False
     """Unloaded when nobody uses it, paired or not; while it is unloaded it receives nothing."""
+    proxy: ProxySettings | None = None
+    """What it connects through, from its first connection on."""
+    webhook_url: str = ""
+    """Makes this the session's own webhook, told from its first event on."""
+    webhook_events: list[str] = []
+    """Names or patterns of events; none means all."""
+    webhook_secret: Annotated[str, msgspec.Meta(min_length=1, max_length=255)] | None = None
+    """Signs what the webhook gets. Unset: one is made."""
 
     def __repr__(self) -> str:
         return f"<CreateSession {self.session_id}>"
@@ -238,13 +246,57 @@ class SessionView(msgspec.Struct, frozen=True):
     labels: list[str] = []
 
 
-class CreatedSession(SessionView, frozen=True):
-    """Answer of `POST /sessions`: the one answer that holds the session's first key."""
+class SessionDetail(SessionView, frozen=True):
+    """Answer of `GET /sessions/{id}`: the view, and some of its members again by the names other gateways give them."""
+
+    same_session_id: str = msgspec.field(default="", name="sessionID")
+    same_jid: str | None = msgspec.field(default=None, name="whatsappJID")
+    same_created_at: datetime | None = msgspec.field(default=None, name="createdAt")
+    same_connected_at: datetime | None = msgspec.field(default=None, name="connectedAt")
+    same_active_at: datetime | None = msgspec.field(default=None, name="lastActivity")
+
+
+class CreatedSession(SessionDetail, frozen=True):
+    """Answer of `POST /sessions`: the one answer that holds the session's first key, and its webhook's secret."""
 
     api_key: str = ""
+    webhook_url: str | None = None
+    webhook_secret: str | None = None
 
     def __repr__(self) -> str:
         return f"<CreatedSession {self.session_id}>"
+
+
+class DayOfSession(msgspec.Struct, frozen=True):
+    """What the last 24 hours came to, as far as samples were taken."""
+
+    messages_in: int
+    messages_out: int
+    api_requests: int
+    api_errors: int
+
+
+class SessionStats(msgspec.Struct, frozen=True, kw_only=True):
+    """Answer of `GET /sessions/{id}/stats`. Counters are told since the worker's start, or since they were reset; null while no
+    worker runs."""
+
+    session_id: str
+    status: SessionState
+    since: datetime | None
+    uptime_s: float | None
+    restarts: int
+    memory_bytes: int | None
+    cpu_percent: float | None
+    messages_in: int | None
+    messages_out: int | None
+    outbox_waiting: int | None
+    sends_waiting: int | None
+    api_requests: int | None
+    api_errors: int | None
+    api_ms: float | None
+    last_active_at: datetime | None
+    last_connected_at: datetime | None
+    last_24h: DayOfSession
 
 
 class SessionList(msgspec.Struct, frozen=True):

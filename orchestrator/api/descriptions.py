@@ -45,14 +45,15 @@ def _gowa(summary: str, results: object, query: type | None = None, body: type |
 
 
 _VIEW: Final[dict[int, object]] = {200: sessions.SessionView}
+_DETAIL: Final[dict[int, object]] = {200: sessions.SessionDetail}
 _HOOK: Final[dict[int, object]] = {200: hooks.WebhookView}
 _LOG: Final[dict[int, object]] = {200: hooks.DeliveryList}
 
 SESSIONS: Final[dict[str, Described]] = {
     "POST ": Described("Create a session", {201: sessions.CreatedSession}, queries.WaitQuery, sessions.CreateSession),
     "GET ": Described("The sessions, one page", {200: sessions.SessionList}, queries.ListQuery),
-    "GET /{session}": Described("One session", _VIEW),
-    "GET /{session}/status": Described("One session", _VIEW),
+    "GET /{session}": Described("One session", _DETAIL),
+    "GET /{session}/status": Described("One session", _DETAIL),
     "PUT /{session}": Described("Change name, labels or metadata", _VIEW, body=sessions.UpdateSession),
     "PATCH /{session}": Described("Change name, labels or metadata", _VIEW, body=sessions.UpdateSession),
     "DELETE /{session}": Described("Delete a session", {204: NOTHING, 202: fleet.Deleting}, queries.DeleteQuery),
@@ -87,8 +88,12 @@ SESSIONS: Final[dict[str, Described]] = {
     "POST /{session}/reset": Described("Counters start from nought", _VIEW),
     "POST /{session}/signal": Described("Send the session's process a signal", _VIEW, body=operations.SendSignal),
     "GET /{session}/series": Described("A session over time", {200: operations.Series}, resources.SeriesQuery),
+    "GET /{session}/stats": Described("A session in figures", {200: sessions.SessionStats}),
     "GET /{session}/proxy": Described("The session's proxy", {200: operations.ProxyView}),
     "PUT /{session}/proxy": Described(
+        "Set the session's proxy", {200: operations.ProxyView}, body=sessions.ProxySettings
+    ),
+    "POST /{session}/proxy": Described(
         "Set the session's proxy", {200: operations.ProxyView}, body=sessions.ProxySettings
     ),
     "DELETE /{session}/proxy": Described(

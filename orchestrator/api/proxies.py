@@ -37,6 +37,7 @@ class ProxyRoutes:
                 [
                     web.get(one, self.get),
                     web.put(one, self.put),
+                    web.post(one, self.put),
                     web.delete(one, self.remove),
                     web.post(f"{one}/test", self.test),
                 ]

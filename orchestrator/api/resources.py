@@ -1,4 +1,4 @@
-"""`/server`, `/series`, `/sessions/{id}/series` and `/metrics`: what everything takes, now and over time."""
+"""`/server`, `/series`, `/sessions/{id}/series`, `/sessions/{id}/stats` and `/metrics`: what it takes, now and over time."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import msgspec
 from aiohttp import web
 
 from ecosystem.contract.operations import Series, ServerView
+from ecosystem.contract.session import DayOfSession, SessionStats
 from ecosystem.web import json_response, read_query
 from orchestrator.api.fleet import measure_memory
 from orchestrator.api.queries import NoQuery
@@ -66,6 +67,7 @@ class ResourceRoutes:
                 web.get("/series", self.fleet_series),
                 web.get("/metrics", self.metrics),
                 *(web.get(f"{prefix}/{{session}}/series", self.session_series) for prefix in PREFIXES),
+                *(web.get(f"{prefix}/{{session}}/stats", self.session_stats) for prefix in PREFIXES),
             ]
         )
 
@@ -105,6 +107,22 @@ class ResourceRoutes:
         session_id = session_in(request)
         await self._sessions.row(session_id)
         return await self._series(request, session_id)
+
+    async def session_stats(self, request: web.Request) -> web.StreamResponse:
+        """A session in figures: now, since its worker started, and over the last 24 hours."""
+        read_query(request, NoQuery)
+        view = await self._sessions.get(session_in(request))
+        span_s, step_s, hourly = SPANS["day"]
+        async with self._database.use() as connection:
+            steps = await samples.read(connection, view.session_id, span_s=span_s, step_s=step_s, hourly=hourly)
+        day = DayOfSession(
+            messages_in=sum(step.messages_in for step in steps),
+            messages_out=sum(step.messages_out for step in steps),
+            api_requests=sum(step.api_requests for step in steps),
+            api_errors=sum(step.api_errors for step in steps),
+        )
+        now = {name: getattr(view, name) for name in SessionStats.__struct_fields__ if name != "last_24h"}
+        return json_response(SessionStats(**now, last_24h=day))
 
     async def _series(self, request: web.Request, session_id: str | None) -> web.StreamResponse:
         span = read_query(request, SeriesQuery).span

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from ecosystem.contract.errors import ReservedSessionId, RouteNotFound
 from ecosystem.contract.ids import parse_session_id
-from ecosystem.contract.session import CreatedSession, CreateSession, PairPhone, UpdateSession
+from ecosystem.contract.session import PairPhone, SessionDetail, SessionView, UpdateSession
 from ecosystem.web import json_response, read_body, read_query
 from orchestrator.access.guard import caller_of
 from orchestrator.api.queries import DeleteQuery, HistoryQuery, ListQuery, LogsQuery, NoQuery, QrQuery, WaitQuery
@@ -18,7 +18,6 @@ from orchestrator.api.streams import stream_lines
 
 if TYPE_CHECKING:
     from orchestrator.process.protocol import ProcessManager
-    from orchestrator.sessions.keys import KeyService
     from orchestrator.sessions.pairing import Pairing
     from orchestrator.sessions.service import SessionOrchestrator
 
@@ -31,11 +30,8 @@ _NO_STORE: Final = {"Cache-Control": "no-store"}
 class SessionRoutes:
     """The handlers of one orchestrator."""
 
-    def __init__(
-        self, sessions: SessionOrchestrator, pairing: Pairing, processes: ProcessManager, keys: KeyService
-    ) -> None:
+    def __init__(self, sessions: SessionOrchestrator, pairing: Pairing, processes: ProcessManager) -> None:
         self._sessions = sessions
-        self._keys = keys
         self._pairing = pairing
         self._processes = processes
 
@@ -44,7 +40,6 @@ class SessionRoutes:
             one = f"{prefix}/{{session}}"
             app.add_routes(
                 [
-                    web.post(prefix, self.create),
                     web.get(prefix, self.page),
                     web.get(one, self.get),
                     web.put(one, self.update),
@@ -64,22 +59,13 @@ class SessionRoutes:
                 ]
             )
 
-    async def create(self, request: web.Request) -> web.StreamResponse:
-        query = read_query(request, WaitQuery)
-        body = await read_body(request, CreateSession)
-        key, text = self._keys.first(body.api_key, by=caller_of(request).key_id)
-        view = await self._sessions.create(body, wait_s=query.wait, key=key, stored=self._keys.learn)
-        made = CreatedSession(**{name: getattr(view, name) for name in view.__struct_fields__}, api_key=text)
-        headers = {"Location": f"/sessions/{view.session_id}", **_NO_STORE}
-        return json_response(made, status=201, headers=headers)
-
     async def page(self, request: web.Request) -> web.StreamResponse:
         only = caller_of(request).session_id
         return json_response(await self._sessions.page(read_query(request, ListQuery).listing(only)))
 
     async def get(self, request: web.Request) -> web.StreamResponse:
         read_query(request, NoQuery)
-        return json_response(await self._sessions.get(session_in(request)))
+        return json_response(in_detail(await self._sessions.get(session_in(request))))
 
     async def update(self, request: web.Request) -> web.StreamResponse:
         read_query(request, NoQuery)
@@ -140,6 +126,18 @@ class SessionRoutes:
         session_id = session_in(request)
         changes = await self._sessions.history(session_id, limit=query.limit)
         return json_response({"session_id": session_id, "history": changes})
+
+
+def in_detail(view: SessionView) -> SessionDetail:
+    """The view as the answer about this one session: with the names other gateways give its members."""
+    return SessionDetail(
+        **{name: getattr(view, name) for name in SessionView.__struct_fields__},
+        same_session_id=view.session_id,
+        same_jid=view.jid,
+        same_created_at=view.created_at,
+        same_connected_at=view.last_connected_at,
+        same_active_at=view.last_active_at,
+    )
 
 
 def session_in(request: web.Request) -> str:

@@ -23,9 +23,11 @@ from psycopg.types.json import set_json_loads
 from ecosystem.contract.errors import RegistryDown
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
 Connection: TypeAlias = psycopg.AsyncConnection[DictRow]
+Written: TypeAlias = "Callable[[Connection, str], Awaitable[object]]"
+"""Writes something of the session of that id within its caller's transaction."""
 
 CONNECT_TIMEOUT_S: Final = 3
 """PostgreSQL's own floor for this is 2."""

@@ -128,7 +128,7 @@ async def insert(
         )
     except psycopg.errors.UniqueViolation as error:
         raise SessionExists(
-            f"a session '{session_id}' exists already", field="session_id", session_id=session_id
+            f"session {session_id} already exists", field="session_id", session_id=session_id
         ) from error
 
 

@@ -21,7 +21,7 @@ from orchestrator.registry.rows import StoredProxy
 from orchestrator.sessions.probe import Login, Prober, Tried
 
 if TYPE_CHECKING:
-    from orchestrator.registry.database import Database
+    from orchestrator.registry.database import Connection, Database, Written
     from orchestrator.registry.rows import SessionRow
     from orchestrator.registry.secrets import SecretBox
     from orchestrator.sessions.service import SessionOrchestrator
@@ -79,15 +79,19 @@ class Proxies:
         row = await self._sessions.row(session_id)
         if not allow_private:
             await _public_address(body)
-        stored = StoredProxy(
-            enabled=body.enabled,
-            type=body.type,
-            host=body.host,
-            port=body.port,
-            username=body.username,
-            password_sealed=self._seal(body, row.proxy),
-        )
-        return await self._write(row, stored, required=body.required)
+        return await self._write(row, self._stored(body, row.proxy), required=body.required)
+
+    async def of_new(self, body: ProxySettings, *, allow_private: bool) -> Written:
+        """Judges the proxy of a session to be made; what it returns writes it with the session. Raises as `set` does."""
+        check(body)
+        if not allow_private:
+            await _public_address(body)
+        stored = self._stored(body, None)
+
+        async def write(connection: Connection, session_id: str) -> None:
+            await operations.set_proxy(connection, session_id, stored, required=body.required)
+
+        return write
 
     async def remove(self, session_id: str, *, required: bool | None = None) -> ProxyView:
         """Takes the proxy away. Where one is required that stays so, and the session down, unless `required` is False.
@@ -192,6 +196,16 @@ class Proxies:
         if fresh.desired is DesiredState.RUNNING and not fresh.unloaded:
             await self._sessions.restart(session_id)
         return self._view(fresh)
+
+    def _stored(self, body: ProxySettings, before: StoredProxy | None) -> StoredProxy:
+        return StoredProxy(
+            enabled=body.enabled,
+            type=body.type,
+            host=body.host,
+            port=body.port,
+            username=body.username,
+            password_sealed=self._seal(body, before),
+        )
 
     def _seal(self, body: ProxySettings, before: StoredProxy | None) -> bytes | None:
         if body.password is not None:

@@ -49,9 +49,10 @@ if TYPE_CHECKING:
     from orchestrator.ports import PortAllocator
     from orchestrator.reconcile.fleet import Fleet
     from orchestrator.reconcile.loop import Reconciler
-    from orchestrator.registry.database import Connection, Database
+    from orchestrator.registry.database import Connection, Database, Written
     from orchestrator.registry.keys import KeyRow, NewKey
     from orchestrator.sessions.workers import WorkerClient
+
 
 NAME_LIMIT: Final = 255
 LABELS_LIMIT: Final = 32
@@ -148,8 +149,11 @@ class SessionOrchestrator:
         wait_s: float = 0,
         key: NewKey | None = None,
         stored: Callable[[KeyRow], None] | None = None,
+        also: Sequence[Written] = (),
     ) -> SessionView:
         """A new session; `key` is stored with it and `stored` told of it, before anything starts.
+
+        `also`: what is written with it, in the same transaction.
 
         Raises an error naming the field, SessionExists, SessionLimit, PortsExhausted, ApiKeyExists or RegistryDown. Then nothing
         has changed.
@@ -164,7 +168,7 @@ class SessionOrchestrator:
             existing = await registry.get(connection, session_id)
             if existing is not None:
                 raise SessionExists(
-                    f"a session '{session_id}' exists already" + (", it is being deleted" if existing.deleting else ""),
+                    f"session {session_id} already exists" + (", it is being deleted" if existing.deleting else ""),
                     field="session_id",
                     session_id=session_id,
                 )
@@ -180,6 +184,8 @@ class SessionOrchestrator:
             if body.start:
                 self._check_limit(running, session_id)
                 await self._ports.lease(connection, session_id)
+            for write in also:
+                await write(connection, session_id)
             row = await _must(connection, session_id, lock=False)
             await life.tell_created(connection, row)
             issued = None
@@ -410,7 +416,9 @@ class SessionOrchestrator:
 async def _must(connection: Connection, session_id: str, *, lock: bool) -> SessionRow:
     row = await registry.get(connection, session_id, lock=lock)
     if row is None:
-        raise SessionNotFound(session_id=session_id, hint="GET /sessions lists them all")
+        # Whoever would change it reads which one is missing; whoever looks or is led there reads the stable sentence.
+        message = f"session {session_id} not found" if lock else None
+        raise SessionNotFound(message, session_id=session_id, hint="GET /sessions lists them all")
     return row
 
 

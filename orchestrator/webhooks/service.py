@@ -38,11 +38,12 @@ from orchestrator.webhooks.sender import Sender
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from orchestrator.registry.database import Connection, Database
+    from orchestrator.registry.database import Connection, Database, Written
     from orchestrator.registry.secrets import SecretBox
     from orchestrator.registry.webhooks import TargetRow
     from orchestrator.webhooks.limits import Limits
     from orchestrator.webhooks.queue import Waker
+
 
 SECRET_BYTES: Final = 32
 _LOG: Final = logging.getLogger(__name__)
@@ -152,6 +153,21 @@ class WebhookService:
             if row is not None:
                 return await self._change(connection, row, given, allow_private)
             return await self._insert(connection, fields, session_id, secret, primary=True)
+
+    def of_new_session(self, body: SetSessionWebhook, *, allow_private: bool) -> tuple[str, Written]:
+        """The secret of a webhook for a session to be made, and what writes it with the session.
+
+        Raises an error naming the field.
+        """
+        secret = body.secret or new_secret()
+        fields = self._fields(
+            CreateWebhook(url=body.url, events=body.events, format=body.format), secret, allow_private
+        )
+
+        async def write(connection: Connection, session_id: str) -> None:
+            await webhooks.insert(connection, new_ulid(), fields, session_id=session_id, primary=True)
+
+        return secret, write
 
     # --- trying out, and numbers
 

@@ -12,7 +12,7 @@ import inspect
 import pkgutil
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, cast
+from typing import Any, Final, cast
 
 import msgspec
 
@@ -80,6 +80,16 @@ _VIEW: Final = session.SessionView(
     metadata={"customer": 7},
     labels=["vip"],
 )
+
+_DETAIL: Final[dict[str, Any]] = {
+    **{name: getattr(_VIEW, name) for name in _VIEW.__struct_fields__},
+    "same_session_id": "alpha",
+    "same_jid": _JID,
+    "same_created_at": _AT,
+    "same_connected_at": _AT,
+    "same_active_at": _AT,
+}
+_DAY: Final = session.DayOfSession(messages_in=9, messages_out=8, api_requests=70, api_errors=2)
 
 EXAMPLES: Final[tuple[msgspec.Struct, ...]] = (
     *SESSION_EXAMPLES,
@@ -158,15 +168,27 @@ EXAMPLES: Final[tuple[msgspec.Struct, ...]] = (
         labels=["vip"],
         api_key="6f1c2d3e-4b5a-4c6d-8e7f-901234567890",
         on_demand=True,
+        proxy=session.ProxySettings(host="proxy.example", port=1080),
+        webhook_url="https://crm.example/hook",
+        webhook_events=["message.*"],
+        webhook_secret="s",
     ),
     session.UpdateSession(name="The shop", metadata={"customer": 8}, labels=[], on_demand=False),
     session.PairPhone(phone="5511900000001"),
     session.PairingCode(session_id="alpha", phone="5511900000001", code="ABCD-EFGH", expires_in_s=160.0),
     session.QrCode(session_id="alpha", text="2@abc,def", seq=2, expires_in_s=20.0),
     _VIEW,
+    session.SessionDetail(**_DETAIL),
     session.CreatedSession(
-        **{name: getattr(_VIEW, name) for name in _VIEW.__struct_fields__},
+        **_DETAIL,
         api_key="6f1c2d3e-4b5a-4c6d-8e7f-901234567890",
+        webhook_url="https://crm.example/hook",
+        webhook_secret="s",
+    ),
+    _DAY,
+    session.SessionStats(
+        **{name: getattr(_VIEW, name) for name in session.SessionStats.__struct_fields__ if name != "last_24h"},
+        last_24h=_DAY,
     ),
     session.SessionList(sessions=[_VIEW], total=51, limit=50, offset=50),
     worker.WorkerSpec(
