@@ -221,11 +221,12 @@ def stats(call: Call, session: SessionId | None) -> None:
     examples=(
         "zapvisor webhook deliveries ID",
         "zapvisor webhook deliveries ID --state pending",
-        "zapvisor webhook deliveries ID --session alpha --since 2026-01-31T00:00:00Z",
+        "zapvisor webhook deliveries ID --event 'message.*' --session alpha --since 2026-01-31T00:00:00Z",
     ),
 )
 @WEBHOOK
 @click.option("--state", type=STATES, help="Those in this state.")
+@click.option("--event", metavar="EVENT", help="Events of this name or pattern.")
 @click.option("--event-id", help="The event with this id.")
 @SESSION
 @SINCE

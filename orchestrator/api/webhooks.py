@@ -22,6 +22,8 @@ from ecosystem.web import json_response, read_body, read_query
 from orchestrator.access.guard import caller_of
 from orchestrator.api.queries import NoQuery
 from orchestrator.registry.deliveries import Selection
+from orchestrator.webhooks.checks import known_types
+from orchestrator.webhooks.matching import check_event
 
 if TYPE_CHECKING:
     from orchestrator.webhooks.replay import DeliveryLog
@@ -38,9 +40,10 @@ class TargetsQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class DeliveriesQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The delivery log: newest first; `before` is the `next_before` of the page before."""
+    """The delivery log: newest first; `before` is the `next_before` of the page before. `event` is a name or a pattern."""
 
     state: DeliveryState | None = None
+    event: str | None = None
     event_id: str | None = None
     session_id: str | None = None
     since: datetime | None = None
@@ -49,13 +52,14 @@ class DeliveriesQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     limit: Annotated[int, msgspec.Meta(ge=1, le=500)] = 50
 
     def selection(self) -> Selection:
-        """Raises InvalidRequest for a time without an offset."""
+        """Raises InvalidRequest for a time without an offset, or for an event there is not."""
         for field, moment in (("since", self.since), ("until", self.until)):
             if moment is not None and moment.tzinfo is None:
                 raise InvalidRequest(f"{field}: needs an offset, as in 2026-01-31T12:00:00Z", field=field)
         return Selection(
             state=self.state,
             event_ids=None if self.event_id is None else (self.event_id,),
+            types=None if self.event is None else known_types([check_event(self.event)]),
             session_id=self.session_id,
             since=self.since,
             until=self.until,

@@ -75,17 +75,21 @@ def check_events(patterns: Sequence[str], *, field: str = "events") -> list[str]
     """The patterns, each of which must name an event of the catalogue; repeats dropped. Raises InvalidRequest naming `field`."""
     if not patterns:
         raise InvalidRequest(f"{field}: must not be empty", field=field, hint='["*"] stands for every event')
+    return list(dict.fromkeys(check_event(one, field=f"{field}[{index}]") for index, one in enumerate(patterns)))
+
+
+def check_event(pattern: str, *, field: str = "event") -> str:
+    """A name or pattern, as it was given, that names an event of the catalogue. Raises InvalidRequest naming `field`."""
     known = sorted({*EVENT_TYPES, *gowa.NAMES.values(), *gowa.NEVER_SENT})
-    for index, pattern in enumerate(patterns):
-        plain = pattern.replace("*", "").replace(".", "").replace("_", "").isalnum() or pattern == "*"
-        if not plain or not any(fnmatchcase(name, pattern) for name in known):
-            near = difflib.get_close_matches(pattern, known, n=1)
-            raise InvalidRequest(
-                f"{field}[{index}]: there is no event '{pattern[:64]}'",
-                field=f"{field}[{index}]",
-                hint=f"did you mean {near[0]}?" if near else f"known events: {', '.join(known)}",
-            )
-    return list(dict.fromkeys(patterns))
+    plain = pattern.replace("*", "").replace(".", "").replace("_", "").isalnum() or pattern == "*"
+    if not plain or not any(fnmatchcase(name, pattern) for name in known):
+        near = difflib.get_close_matches(pattern, known, n=1)
+        raise InvalidRequest(
+            f"{field}: there is no event '{pattern[:64]}'",
+            field=field,
+            hint=f"did you mean {near[0]}?" if near else f"known events: {', '.join(known)}",
+        )
+    return pattern
 
 
 def check_ignore(rules: IgnoreRules, *, field: str = "ignore") -> IgnoreRules:

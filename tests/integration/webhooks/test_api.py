@@ -225,6 +225,10 @@ async def test_log_statistics_and_replay(stage: Stage, sink: WebhookSink) -> Non
     assert newest["took_ms"] >= 1
     assert (await stage.ask("GET", f"{log}?state=dead"))["deliveries"] == []
     assert (await stage.refusal("GET", f"{log}?state=lost"))[1] == "state"
+    for event, count in (("message", 10), ("messag*", 10), ("call", 0), ("session.*", 0)):
+        assert len((await stage.ask("GET", f"{log}?event={event}"))["deliveries"]) == count, event
+    for event in ("mesage", "", "message,call"):
+        assert (await stage.refusal("GET", f"{log}?event={event}"))[1] == "event"
     assert (await stage.refusal("GET", f"{log}?since=2026-01-01T00:00:00"))[1] == "since"
 
     replay = f"/webhooks/{made['id']}/replay"

@@ -87,6 +87,7 @@ async def test_looking_and_sending_again(stage: Stage, sink: WebhookSink) -> Non
     for words, count in (
         (("--session", "alpha"), 3), (("--session", "other"), 0), (("--since", "2999-01-01T00:00:00Z"), 0),
         (("--until", "2999-01-01T00:00:00Z", "--limit", "2"), 2), (("--event-id", listed[0]["event_id"]), 1),
+        (("--event", listed[0]["event"]), 3), (("--event", "call"), 0),
     ):  # fmt: skip
         found = json.loads(await zapvisor(stage, "deliveries", webhook, *words, "--json"))["deliveries"]
         assert len(found) == count, words
