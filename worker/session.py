@@ -111,7 +111,7 @@ class Session(Chart):
             proved=self._on_proved,
             changed=self._tell_changed,
         )
-        self.followed = Followed(engine)
+        self.followed = Followed(engine, store.follows)
         self.history = HistoryKeeper(store, recorded=self._note_recorded, end=end)
         self.mail = Mail(store, engine, tally=self.tally, me=self.me, recorded=self._note_recorded)
         self._handlers: dict[type[Any], Callable[[Any], Awaitable[None]]] = {

@@ -12,9 +12,13 @@ class SetPushName(msgspec.Struct, frozen=True):
 
 
 class FollowPresence(msgspec.Struct, frozen=True):
-    """Body of `POST /user/presence`: whose coming online and going the events `presence` tell."""
+    """Body of `POST /user/presence`: whose coming online and going the events `presence` tell.
+
+    `follow` false: not from the next connection on.
+    """
 
     phone: str
+    follow: bool = True
 
 
 class UnfollowNewsletter(msgspec.Struct, frozen=True):

@@ -108,12 +108,17 @@ async def set_push_name(request: web.Request) -> web.Response:
 
 
 async def follow_presence(request: web.Request) -> web.Response:
-    """`POST /user/presence`: events `presence` of somebody from now on, as far as they let this account see it."""
-    person = parse_person((await read_fields(request, FollowPresence)).phone)
+    """`POST /user/presence`: events `presence` of somebody from now on, as far as they let this account see it; or no more."""
+    wanted = await read_fields(request, FollowPresence)
+    person = parse_person(wanted.phone)
     session = request.app[SESSION]
-    session.must_be_authenticated()
-    await session.followed.add(person)
-    return success("Success follow presence", {"following": len(session.followed)})
+    if wanted.follow:
+        session.must_be_authenticated()
+        await session.followed.add(person)
+    else:
+        await session.followed.forget(person)
+    done = "follow" if wanted.follow else "unfollow"
+    return success(f"Success {done} presence", {"following": await session.followed.count()})
 
 
 async def privacy(request: web.Request) -> web.Response:

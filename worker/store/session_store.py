@@ -27,6 +27,7 @@ from worker.store import chats, happenings, history, lives, messages, sends
 from worker.store.calls import Calls
 from worker.store.contacts import Contacts
 from worker.store.db import FILE, Arrival, Database, now_ms
+from worker.store.follows import Follows
 from worker.store.retention import prune
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ class SessionStore:
         self.database = Database(folder / FILE)
         self.people = Contacts(self.database)
         self.calls = Calls(self.database)
+        self.follows = Follows(self.database)
         with self.database.reading() as db:
             self.waiting = int(db.execute("SELECT count(*) FROM outbox WHERE sent_at IS NULL").fetchone()[0])
             row = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'outbox'").fetchone()

@@ -110,6 +110,7 @@ async def test_who_is_followed_is_told_of_also_on_the_next_connection(ada: Paire
     await ada.until(lambda: ada.sandbox.hub.subscribers.get(CARL))
     acts.show(carl, online=False)
     await ada.event("presence", lambda data: not data["online"] and data["last_seen"] > "2024")
+    assert (await ada.ok("/user/presence", {"phone": CARL, "follow": False}))["following"] == 0
 
 
 @pytest.mark.parametrize("phone", ["", "abc", "120363000000000000@g.us"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,20 @@ AT = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 async def told(store: SessionStore, kind: str) -> list[dict[str, object]]:
     rows = [msgspec.json.decode(row.body, type=Event) for row in await store.next_waiting(1000)]
     return [row.data for row in rows if row.type == kind]
+
+
+# --- followed ----------------------------------------------------------------------------------------
+
+
+async def test_who_is_followed_is_kept_and_bounded(store: SessionStore, tmp_path: Path) -> None:
+    assert [await store.follows.add(person, most=2) for person in (BEA, LID, BEA)] == [True, True, True]
+    assert await store.follows.add("c@lid", most=2) is False
+    assert set(await store.follows.everybody()) == {BEA, LID}
+    await store.follows.forget(BEA)
+    assert await store.follows.add("c@lid", most=2)
+    again = await asyncio.to_thread(SessionStore, tmp_path, session_id="alpha", metadata={})
+    assert set(await again.follows.everybody()) == {LID, "c@lid"}
+    await asyncio.to_thread(again.close)
 
 
 # --- names -----------------------------------------------------------------------------------------
