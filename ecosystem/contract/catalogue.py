@@ -243,6 +243,13 @@ GROUP: Final = (
 )
 NEWSLETTER: Final = (
     Operation("POST", "/newsletter/unfollow", "Stop following a channel", body=people.UnfollowNewsletter),
+    Operation(
+        "POST",
+        "/newsletter/live",
+        "Be told for a while what readers make of a channel's posts",
+        body=people.WatchNewsletter,
+        results=shapes.Watching,
+    ),
     Operation("GET", "/newsletter/messages", "What a channel posted", shapes.OfNewsletter, results=shapes.Listing),
 )
 CALL: Final = (Operation("POST", "/call/reject", "Reject a call", body=people.RejectCall),)

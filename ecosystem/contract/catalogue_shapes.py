@@ -201,6 +201,10 @@ class Following(TypedDict):
     following: int
 
 
+class Watching(TypedDict):
+    duration_s: int
+
+
 class Contact(TypedDict):
     jid: str
     name: str

@@ -161,7 +161,10 @@ class NewsletterPost(msgspec.Struct, frozen=True):
 
 
 class NewsletterPosted(msgspec.Struct, frozen=True):
-    """`newsletter.message`: a channel posted, or the views and reactions of its posts changed."""
+    """`newsletter.message`: views and reactions of a channel's posts changed, while `POST /newsletter/live` asks for it.
+
+    A new post is an event `message` whose chat is the channel.
+    """
 
     newsletter: str
     posts: list[NewsletterPost]

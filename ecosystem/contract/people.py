@@ -27,6 +27,12 @@ class UnfollowNewsletter(msgspec.Struct, frozen=True):
     newsletter_id: str
 
 
+class WatchNewsletter(msgspec.Struct, frozen=True):
+    """Body of `POST /newsletter/live`: the channel whose views and reactions the events `newsletter.message` tell for a while."""
+
+    newsletter_id: str
+
+
 class RejectCall(msgspec.Struct, frozen=True):
     """Body of `POST /call/reject`: who calls and which call, as the event `call` told them."""
 

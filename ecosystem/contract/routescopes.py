@@ -26,7 +26,7 @@ READ: Final = (
 SEND: Final = (
     "POST /send/message", "POST /send/image", "POST /send/audio", "POST /send/file", "POST /send/sticker",
     "POST /send/video", "POST /send/contact", "POST /send/link", "POST /send/location", "POST /send/poll",
-    "POST /send/presence", "POST /send/chat-presence", "POST /user/presence",
+    "POST /send/presence", "POST /send/chat-presence", "POST /user/presence", "POST /newsletter/live",
     "POST /message/{}/revoke", "POST /message/{}/delete", "POST /message/{}/reaction", "POST /message/{}/update",
     "POST /message/{}/read", "POST /message/{}/star", "POST /message/{}/unstar", "POST /message/{}/forward",
     "POST /chat/{}/pin", "POST /chat/{}/disappearing", "POST /chat/{}/archive",

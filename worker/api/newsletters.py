@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
 
-from ecosystem.contract.people import UnfollowNewsletter
+from ecosystem.contract.people import UnfollowNewsletter, WatchNewsletter
 from ecosystem.web import read_query
 from worker.api.addresses import parse_newsletter
 from worker.api.edge import SESSION, Routes, success
@@ -32,6 +32,13 @@ async def unfollow(request: web.Request) -> web.Response:
     newsletter = parse_newsletter((await read_fields(request, UnfollowNewsletter)).newsletter_id)
     await request.app[SESSION].do(newsletters.unfollow, newsletter)
     return success("Success unfollow newsletter")
+
+
+async def watch(request: web.Request) -> web.Response:
+    """`POST /newsletter/live`: events `newsletter.message` of a channel, for as long as WhatsApp says; then it is asked again."""
+    newsletter = parse_newsletter((await read_fields(request, WatchNewsletter)).newsletter_id)
+    seconds = await request.app[SESSION].do(newsletters.watch, newsletter)
+    return success("Success watch newsletter", {"duration_s": seconds})
 
 
 async def messages(request: web.Request) -> web.Response:
@@ -89,5 +96,6 @@ def _seconds(moment: dt.datetime | None, scale: int = 1) -> str:
 
 ROUTES: Final[Routes] = (
     ("POST", "/newsletter/unfollow", unfollow),
+    ("POST", "/newsletter/live", watch),
     ("GET", "/newsletter/messages", messages),
 )

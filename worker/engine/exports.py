@@ -37,6 +37,7 @@ EXPORTS: Final[dict[str, str]] = {
     "GetSubscribedNewsletters": ">b",
     "GetNewsletterMessages": "mii>b",
     "UnfollowNewsletter": "m>s",
+    "NewsletterSubscribeLiveUpdates": "m>b",
     # chats, calls, polls
     "SetDisappearingTimer": "mll>s",
     "SendAppState": "m>s",

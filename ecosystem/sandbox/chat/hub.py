@@ -122,6 +122,8 @@ class Hub:
         self.handsets: Mapping[str, Handset] = {}
         self.subscribers: dict[str, set[str]] = {}
         """Device keys that want to know when a number comes and goes."""
+        self.live_updates: dict[str, dict[str, float]] = {}
+        """Newsletter → the device keys told of views and reactions there, and until when (monotonic seconds)."""
         self.present: set[str] = set()
         """Numbers that are online for others."""
         self.typing: dict[tuple[str, str], str] = {}

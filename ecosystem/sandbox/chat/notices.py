@@ -26,12 +26,13 @@ def notify(
     """Tells all companions of an account, now or at their next login, but for the one whose device key is `skip`."""
     for device in hub.world.devices_of(account.number):
         if device.id and device.key != skip:
-            hub.push(device, _notification(hub, kind, source, children, attrs))
+            hub.push(device, notification(hub, kind, source, children, attrs))
 
 
-def _notification(
+def notification(
     hub: Hub, kind: str, source: JID, children: tuple[Node, ...], attrs: dict[str, Attribute | None] | None = None
 ) -> Node:
+    """What tells a device, without having been asked, that something of this kind happened at `source`."""
     head: dict[str, Attribute | None] = {"from": source, "type": kind, "id": hub.world.new_id("nt"), "t": now_text()}
     return node("notification", {**head, **(attrs or {})}, *children)
 
@@ -52,7 +53,7 @@ def devices_changed(hub: Hub, account: Account) -> None:
                 kind = "devices"
                 newest = node("device", {"jid": listing[-1] if listing else own})
                 child = node("update", {"device_hash": participants_hash(listing)}, newest)
-            connection.send(_notification(hub, kind, own, (child,)))
+            connection.send(notification(hub, kind, own, (child,)))
 
 
 def unlink(hub: Hub, device: Device, *, say_so: bool) -> None:

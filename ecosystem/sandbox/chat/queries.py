@@ -208,5 +208,5 @@ _AFTER_LOGIN: Final[dict[str, Callable[[Connection, Node], Answer]]] = {
     "urn:xmpp:whatsapp:push": _nothing,
     "tos": _nothing,
     "w:mex": newsletters.mex,
-    "newsletter": newsletters.messages,
+    "newsletter": newsletters.handle,
 }

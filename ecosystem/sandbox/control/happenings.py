@@ -89,6 +89,17 @@ class PostNews(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     views: Annotated[int, msgspec.Meta(ge=0, le=2_000_000_000)] = 0
 
 
+class CountReaders(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What readers made of a post by now; what is not given stays as it is."""
+
+    views: Annotated[int, msgspec.Meta(ge=0, le=2_000_000_000)] | None = None
+    reactions: dict[str, Annotated[int, msgspec.Meta(ge=0, le=2_000_000_000)]] | None = None
+
+
+class Mute(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    muted: bool
+
+
 class ChangeGroup(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`by` does it: a new name, or `members` are added, removed, promoted or demoted."""
 
@@ -118,7 +129,10 @@ class Happenings:
             web.get("/newsletters", self.newsletters),
             web.post("/newsletters", self.create_newsletter),
             web.post("/newsletters/{id}/followers", self.follow),
+            web.patch("/newsletters/{id}/followers/{number}", self.mute),
+            web.delete("/newsletters/{id}/followers/{number}", self.unfollow),
             web.post("/newsletters/{id}/posts", self.post),
+            web.patch("/newsletters/{id}/posts/{post}", self.count),
             web.patch("/groups/{id}", self.change_group),
             web.post("/groups/{id}/requests", self.ask_to_join),
         ]
@@ -218,10 +232,35 @@ class Happenings:
         found = newsletters.follow(self._sandbox.hub, self._newsletter(request), number)
         return await self._done(_newsletter_view(found))
 
+    def _follower(self, request: web.Request) -> tuple[Newsletter, str]:
+        found, number = self._newsletter(request), self._phone(request).account.number
+        if number not in found.readers:
+            raise InvalidRequest(f"{number} does not follow it", field="number")
+        return found, number
+
+    async def mute(self, request: web.Request) -> web.Response:
+        order = requests.parse(await request.read(), Mute)
+        changed = newsletters.mute(self._sandbox.hub, *self._follower(request), muted=order.muted)
+        return await self._done(_newsletter_view(changed))
+
+    async def unfollow(self, request: web.Request) -> web.Response:
+        return await self._done(_newsletter_view(newsletters.unfollow(self._sandbox.hub, *self._follower(request))))
+
     async def post(self, request: web.Request) -> web.Response:
         order = requests.parse(await request.read(), PostNews)
         made = newsletters.post(self._sandbox.hub, self._newsletter(request), order.text, views=order.views)
         return await self._done({"id": str(made.server_id)}, 201)
+
+    async def count(self, request: web.Request) -> web.Response:
+        order = requests.parse(await request.read(), CountReaders)
+        found, wanted = self._newsletter(request), request.match_info["post"]
+        post = next((item for item in found.posts if str(item.server_id) == wanted), None)
+        if post is None:
+            raise InvalidRequest("there is no such post", field="post")
+        views = post.views if order.views is None else order.views
+        reactions = post.reactions if order.reactions is None else order.reactions
+        newsletters.count(self._sandbox.hub, found, post, views=views, reactions=reactions)
+        return await self._done({"id": wanted, "views": views, "reactions": reactions})
 
     # -- groups
 

@@ -133,6 +133,8 @@ class Newsletter(msgspec.Struct, frozen=True):
     """Unix seconds."""
     readers: Mapping[str, str]
     posts: tuple[Post, ...] = ()
+    muted: tuple[str, ...] = ()
+    """Numbers that have its notices switched off."""
 
     @property
     def jid(self) -> JID:

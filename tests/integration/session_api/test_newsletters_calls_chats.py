@@ -58,8 +58,38 @@ async def test_unfollowing_once(ada: Paired) -> None:
     assert ADA not in left.readers
     again = await ada.post("/newsletter/unfollow", {"newsletter_id": str(news.jid)})
     assert (again["status"], again["code"]) == (404, "newsletter_not_found")
-    missing = await ada.get("/newsletter/messages", newsletter_id="120363000000000000@newsletter")
-    assert (missing["status"], missing["code"]) == (404, "newsletter_not_found")
+    nowhere = {"newsletter_id": "120363000000000000@newsletter"}
+    for missing in (await ada.get("/newsletter/messages", **nowhere), await ada.post("/newsletter/live", nowhere)):
+        assert (missing["status"], missing["code"]) == (404, "newsletter_not_found")
+
+
+async def test_a_channel_tells_its_followers_and_counts_only_who_asked(ada: Paired) -> None:
+    hub = ada.sandbox.hub
+    news = followed(ada, "Telling")
+    joined = await ada.event("newsletter.joined", lambda data: data["name"] == "Telling")
+    assert (joined["newsletter"], joined["role"]) == (str(news.jid), "subscriber")
+    made = newsletters.post(hub, news, "first")
+    told = await ada.event("message", lambda data: data["text"] == "first")
+    assert (told["chat"], told["kind"], told["from_me"]) == (str(news.jid), "text", False)
+
+    def now() -> Newsletter:
+        found = ada.sandbox.world.newsletters.get(news.id)
+        assert found is not None
+        return found
+
+    made = newsletters.count(hub, now(), made, views=1, reactions={})
+    assert (await ada.ok("/newsletter/live", {"newsletter_id": str(news.jid)}))["duration_s"] == newsletters.LIVE_S
+    newsletters.count(hub, now(), made, views=2, reactions={"👍": 1})
+    told = await ada.event("newsletter.message", lambda data: data["newsletter"] == str(news.jid))
+    assert [(post["views"], post["reactions"]) for post in told["posts"]] == [(2, {"👍": 1})]
+
+    muted = newsletters.mute(hub, now(), ADA, muted=True)
+    await ada.event("newsletter.mute", lambda data: data["newsletter"] == str(news.jid) and data["muted"])
+    listed = (await ada.found("/user/my/newsletters"))["data"]
+    assert next(one for one in listed if one["id"] == str(news.jid))["viewer_metadata"]["mute"] == "on"
+    newsletters.unfollow(hub, muted, ADA)
+    left = await ada.event("newsletter.left", lambda data: data["newsletter"] == str(news.jid))
+    assert left["role"] == "guest"
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ecosystem.contract.errors import DomainError
     from worker.engine.protocol import Client
 
+_NANOSECONDS: Final = 1_000_000_000
 _UNKNOWN: Final[dict[str, type[DomainError]]] = {"404": NewsletterNotFound, "missing <messages>": NewsletterNotFound}
 
 
@@ -86,6 +87,15 @@ def messages(client: Client, newsletter: str, *, count: int, before: int) -> lis
 def unfollow(client: Client, newsletter: str) -> None:
     """Stops following. Raises NewsletterNotFound."""
     check(client.call("UnfollowNewsletter", _jid(newsletter)), _UNKNOWN)
+
+
+def watch(client: Client, newsletter: str) -> int:
+    """Asks to be told for a while of views and reactions there; for how many seconds. Raises NewsletterNotFound."""
+    answer = neonize.NewsletterSubscribeLiveUpdatesReturnFunction.FromString(
+        client.call("NewsletterSubscribeLiveUpdates", _jid(newsletter))
+    )
+    check(answer.Error, _UNKNOWN)
+    return int(answer.Duration) // _NANOSECONDS
 
 
 def _newsletter(native: Any) -> Newsletter:

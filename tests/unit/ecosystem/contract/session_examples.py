@@ -26,6 +26,7 @@ SESSION_EXAMPLES: Final[tuple[msgspec.Struct, ...]] = (
     people.SetPushName(push_name="Ana"),
     people.FollowPresence(phone="5511900000001", follow=False),
     people.UnfollowNewsletter(newsletter_id="120363144038483540@newsletter"),
+    people.WatchNewsletter(newsletter_id="120363144038483540@newsletter"),
     people.RejectCall(caller_jid=_JID, call_id="ABC123"),
     chats.PinChat(pinned=True),
     chats.ArchiveChat(archived=True),

@@ -22,6 +22,7 @@ from ecosystem.contract.routescopes import CONTROL, READ, SEND, SETTINGS, worker
         ("POST", "/app/logout", Scope.CONTROL),
         ("POST", "/user/pushname", Scope.SETTINGS),
         ("POST", "/user/presence", Scope.SEND),
+        ("POST", "/newsletter/live", Scope.SEND),
         ("POST", "/chats", None),
         ("DELETE", "/chats", None),
         ("GET", "/send/message", None),
