@@ -57,8 +57,7 @@ from orchestrator.gateway.routes import Gateway
 from orchestrator.observed import Observer
 from orchestrator.ports import PortAllocator
 from orchestrator.process.supervisord import SupervisordManager
-from orchestrator.reconcile.alarms import Alarms
-from orchestrator.reconcile.alerts import Limits
+from orchestrator.reconcile.alarms import Alarms, make_limits
 from orchestrator.reconcile.crons import parse_exit_codes
 from orchestrator.reconcile.fleet import Fleet
 from orchestrator.reconcile.loop import Backends, Reconciler
@@ -409,15 +408,6 @@ def make_policy(settings: Settings, *, leases_ports: bool) -> Policy:
         max_memory_bytes=settings.max_memory_bytes,
         cron_restart=settings.cron_restart,
         stop_exit_codes=parse_exit_codes(settings.stop_exit_codes),
-    )
-
-
-def make_limits(settings: Settings) -> Limits:
-    """From when on something is worth an alert, as the settings have it."""
-    return Limits(
-        down_s=settings.alert_down_s,
-        backlog=settings.alert_backlog,
-        disk_free_bytes=settings.alert_disk_free_bytes,
     )
 
 

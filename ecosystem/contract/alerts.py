@@ -29,6 +29,12 @@ class AlertKind(StrEnum):
     """The disk is nearly full, or a session could not write: for the whole fleet, or that session."""
     BACKLOG = "backlog"
     """Events of a session wait in its outbox."""
+    MEMORY = "memory"
+    """A session's worker has used more memory than `alert_memory_bytes` for longer than `alert_strain_s`."""
+    CPU = "cpu"
+    """It has used more of the processor than `alert_cpu_percent`, for as long."""
+    SLOW = "slow"
+    """Its requests have taken longer than `alert_api_ms`, for as long."""
     WEBHOOK = "webhook"
     """A webhook's endpoint takes nothing for longer than `alert_down_s`, said that it is gone, or events for it were given up."""
 

@@ -124,6 +124,14 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """How long a paired session may be without login before that is an alert."""
     alert_backlog: Annotated[int, msgspec.Meta(ge=1)] = 1000
     """Events waiting in a session's outbox from which on that is an alert."""
+    alert_memory_bytes: Annotated[int, msgspec.Meta(ge=0)] = 256 << 20
+    """A worker that uses more memory (PSS) for `alert_strain_s` is an alert. 0: none."""
+    alert_cpu_percent: NonNegative = 90
+    """The same for its share of one processor core. 0: none."""
+    alert_api_ms: NonNegative = 10_000
+    """The same for the milliseconds its requests take, as long as somebody asks. 0: none."""
+    alert_strain_s: Annotated[float, msgspec.Meta(ge=1)] = 300
+    """How long a worker may be over one of them."""
     alert_disk_free_bytes: Annotated[int, msgspec.Meta(ge=0)] = 512 << 20
     """Less room on the disk of the sessions' folders is an alert."""
     starts_per_second: Annotated[float, msgspec.Meta(gt=0, le=1000)] = 10

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Final
 
 from ecosystem.contract.session import DesiredState, SessionState
 from orchestrator.reconcile.alerts import Condition, Limits, standing
+from orchestrator.reconcile.strain import Bounds, Strains
 from orchestrator.registry import diagnosis
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from ecosystem.settings import Settings
     from orchestrator.reconcile.fleet import Fleet
     from orchestrator.registry.database import Database
     from orchestrator.registry.targethealth import TargetHealth
@@ -45,6 +47,7 @@ class Alarms:
         self._storage = storage
         self._limits = limits
         self._targets = targets
+        self._strains = Strains(limits.strain)
         self._down_since: dict[str, float] = {}
         self._told: frozenset[tuple[str, str]] | None = None
         self._looked = self._compared = self._disk_at = float("-inf")
@@ -99,11 +102,28 @@ class Alarms:
                     deaths=len(record.deaths) if record is not None else 0,
                     waiting=beat.heartbeat.counters.outbox_waiting if beat is not None else 0,
                     paired=row.jid is not None,
+                    strained=self._strains.look(beat.heartbeat, now) if beat is not None else {},
                 )
             )
         for gone in self._down_since.keys() - fleet.rows.keys():
             del self._down_since[gone]
+        self._strains.keep([one.session_id for one in found])
         return found
+
+
+def make_limits(settings: Settings) -> Limits:
+    """From when on something is worth an alert, as the settings have it."""
+    return Limits(
+        down_s=settings.alert_down_s,
+        backlog=settings.alert_backlog,
+        disk_free_bytes=settings.alert_disk_free_bytes,
+        strain=Bounds(
+            memory_bytes=settings.alert_memory_bytes,
+            cpu_percent=settings.alert_cpu_percent,
+            api_ms=settings.alert_api_ms,
+            strain_s=settings.alert_strain_s,
+        ),
+    )
 
 
 def _free(storage: Path) -> int | None:

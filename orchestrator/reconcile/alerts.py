@@ -9,6 +9,7 @@ import msgspec
 from ecosystem.contract.alerts import AlertKind
 from ecosystem.contract.session import Health, Reason, SessionState
 from orchestrator.reconcile.merge import Shown
+from orchestrator.reconcile.strain import Bounds
 from orchestrator.registry.diagnosis import FLEET, Raised
 
 if TYPE_CHECKING:
@@ -39,6 +40,9 @@ TITLES: Final[dict[AlertKind, str]] = {
     AlertKind.PROXY: "the session's proxy does not work",
     AlertKind.DISK: "the disk is nearly full",
     AlertKind.BACKLOG: "events of the session wait in its outbox",
+    AlertKind.MEMORY: "the session's worker uses much memory",
+    AlertKind.CPU: "the session's worker keeps the processor busy",
+    AlertKind.SLOW: "the session answers slowly",
     AlertKind.WEBHOOK: "a webhook does not get its events",
 }
 _QUIET: Final = frozenset({Reason.PAIRING, Reason.PAIRED, Reason.PAIRING_EXPIRED, Reason.UNLOADED, Reason.OUTDATED})
@@ -52,10 +56,12 @@ class Limits(msgspec.Struct, frozen=True):
     backlog: int = 1000
     deaths: int = 3
     disk_free_bytes: int = 512 << 20
+    strain: Bounds = Bounds()
 
 
 class Condition(msgspec.Struct, frozen=True):
-    """One session that is wanted running. `down_s`: how long it has not been logged in; `deaths`: within the window."""
+    """One session that is wanted running. `down_s`: how long it has not been logged in; `deaths`: within the window;
+    `strained`: which bounds its worker has been over for long, each with a sentence."""
 
     session_id: str
     shown: Shown
@@ -64,6 +70,7 @@ class Condition(msgspec.Struct, frozen=True):
     deaths: int
     waiting: int
     paired: bool
+    strained: dict[AlertKind, str] = {}
 
 
 def standing(
@@ -107,6 +114,8 @@ def _of(one: Condition, limits: Limits) -> Iterator[Raised]:
         )
     if one.waiting >= limits.backlog:
         yield _raised(AlertKind.BACKLOG, one.session_id, f"{one.waiting} events wait")
+    for strain, said in one.strained.items():
+        yield _raised(strain, one.session_id, said)
 
 
 def _of_target(one: TargetHealth, limits: Limits) -> Iterator[Raised]:
