@@ -16,6 +16,8 @@ from tests.e2e.instance import Instance, until
 
 PHONE_BASE: Final = 5511970000000
 LOOK_S: Final = 0.5
+LOOKS_S: Final = 2.5
+"""Longer than two looks at the processes lie apart."""
 ALLOWED_BACK_S: Final = 30.0
 
 
@@ -69,9 +71,17 @@ def pair_many(instance: Instance, sessions: int) -> None:
     until("everybody logged in", lambda: logged_in(instance) == sessions, timeout=60 + sessions)
 
 
+def _settled(instance: Instance) -> dict[str, Any] | None:
+    """The sessions, once none has another process than a moment ago: a state is told by the worker, its process by a look."""
+    before = everybody(instance)
+    time.sleep(LOOKS_S)
+    after = everybody(instance)
+    return after if all(after[name]["pid"] == view["pid"] for name, view in before.items()) else None
+
+
 def rage(instance: Instance, *, away_s: float, per_second: float) -> Storm:
     """The server goes away and comes back. Every session must be logged in before."""
-    before = everybody(instance)
+    before = until("every process is known", lambda: _settled(instance), timeout=60)
     start = knocks(instance)
     instance.http("POST", "/sandbox/faults", {"fault": "restart", "seconds": away_s})
     began = time.monotonic()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.faults import NUMBERS, ROWS, VICTIM, Scene, play
+from tests.e2e.faults import NUMBERS, OTHERS, ROWS, VICTIM, Scene, play
 from tests.e2e.instance import Instance, until
 from tests.e2e.storm import rage
 
@@ -43,7 +43,8 @@ def test_the_tries_of_a_fleet_stay_within_its_budget(scene: Scene) -> None:
     storm = rage(scene.instance, away_s=5.0, per_second=PER_SECOND)
     assert storm.sessions == len(NUMBERS)
     assert storm.tries <= storm.allowed, storm
-    assert storm.replaced == {}, "a server that is away costs nobody its process"
+    # The victim of the rows before may still be doubted (a deaf one whose next connection fails gets a fresh process).
+    assert not storm.replaced.keys() & set(OTHERS), storm
 
 
 @pytest.mark.timeout(120)
