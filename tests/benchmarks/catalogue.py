@@ -38,7 +38,7 @@ CATALOGUE: Final[dict[str, Entry]] = {
     "memory.per_session_traffic_pss_mb": Entry(MB, "right after 50 texts in and 50 out in each session", ("50",), ()),
     "memory.per_session_settled_pss_mb": Entry(MB, "two minutes after that", ("50",), ()),
     "memory.media_peak_pss_mb": Entry(MB, "one worker's largest PSS while 5 MB come in and 5 MB go out"),
-    "memory.media_settled_pss_mb": Entry(MB, "that session's worker a minute later"),
+    "memory.media_settled_pss_mb": Entry(MB, "that session's worker two minutes later"),
     "memory.soak_growth_mb": Entry(MB, "growth of a worker over 5,000 messages"),
     # --- starts
     "start.answering_ms": Entry(MS, "from the API's request to the worker's first HTTP answer", P50_95),
