@@ -214,6 +214,14 @@ class SandboxNewsletters(msgspec.Struct, frozen=True):
     newsletters: list[SandboxNewsletter]
 
 
+class SandboxPost(msgspec.Struct, frozen=True):
+    """What readers made of a channel's post."""
+
+    id: str
+    views: int
+    reactions: dict[str, int]
+
+
 class SandboxFault(msgspec.Struct, frozen=True, omit_defaults=True):
     """A fault that stands; what does not apply is absent."""
 
@@ -347,6 +355,9 @@ ANSWERS: Final[dict[str, Answer]] = {
     "sandbox newsletter list": _own("SandboxNewsletters"),
     "sandbox newsletter follow": _own("SandboxNewsletter"),
     "sandbox newsletter post": _own("Said"),
+    "sandbox newsletter leave": _own("SandboxNewsletter"),
+    "sandbox newsletter mute": _own("SandboxNewsletter"),
+    "sandbox newsletter count": _own("SandboxPost"),
     "sandbox fault list": _own("SandboxFaults"),
     "sandbox fault clear": _own("Healed"),
     "context add": _own("SavedContext"),

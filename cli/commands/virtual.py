@@ -129,6 +129,43 @@ def newsletter_post(call: Call, newsletter: str, text: str) -> None:
     tell(call, answer.body, tr("posted"), key="id")
 
 
+@verb("leave", examples=("zapvisor sandbox newsletter leave 120363025982934543@newsletter alpha",))
+@click.argument("newsletter")
+@WHOM
+def newsletter_leave(call: Call, newsletter: str, session: str) -> None:
+    """Let a session's account follow a channel no longer."""
+    path = f"/sandbox/newsletters/{newsletter}/followers/{recipient(call.client, session)}"
+    tell(call, call.client.request("DELETE", path).body, tr("left"), key="id")
+
+
+@verb("mute", examples=("zapvisor sandbox newsletter mute 120363025982934543@newsletter alpha",))
+@click.argument("newsletter")
+@WHOM
+@click.option("--off", is_flag=True, help="No longer.")
+def newsletter_mute(call: Call, newsletter: str, session: str, off: bool) -> None:
+    """Let a session's account switch a channel's notices off."""
+    path = f"/sandbox/newsletters/{newsletter}/followers/{recipient(call.client, session)}"
+    tell(call, call.client.request("PATCH", path, body={"muted": not off}).body, tr("changed"), key="id")
+
+
+@verb(
+    "count",
+    examples=("zapvisor sandbox newsletter count 120363025982934543@newsletter 100 --views 15 --reaction 👍 3",),
+)
+@click.argument("newsletter")
+@click.argument("post")
+@click.option("--views", type=click.IntRange(0), help="How many saw it.")
+@click.option("--reaction", "reactions", type=(str, click.IntRange(0)), multiple=True, metavar="EMOJI COUNT",
+              help="How many reacted so; may be repeated.")  # fmt: skip
+def newsletter_count(
+    call: Call, newsletter: str, post: str, views: int | None, reactions: tuple[tuple[str, int], ...]
+) -> None:
+    """Set how many saw a post of a channel, and reacted to it."""
+    body = given(views=views, reactions=dict(reactions) or None)
+    path = f"/sandbox/newsletters/{newsletter}/posts/{post}"
+    tell(call, call.client.request("PATCH", path, body=body).body, tr("changed"), key="id")
+
+
 # --- groups
 
 
@@ -177,6 +214,14 @@ VERBS = (
     noun(
         "newsletter",
         "Channels of virtual phones.",
-        (newsletter_create, newsletter_list, newsletter_follow, newsletter_post),
+        (
+            newsletter_create,
+            newsletter_list,
+            newsletter_follow,
+            newsletter_post,
+            newsletter_leave,
+            newsletter_mute,
+            newsletter_count,
+        ),
     ),
 )

@@ -205,13 +205,14 @@ def channels(stage: Stage) -> None:
     said = told("message", chat=made, text="Good morning")
     assert (said["from_me"], said["is_group"], said["sender"]["jid"]) == (False, False, made)
     assert stage.api("alpha", "/newsletter/live", {"newsletter_id": made})["duration_s"] == 300
-    stage.act("PATCH", f"{path}/posts/{post}", {"views": 15, "reactions": {"👍": 3}})
+    channel = ("sandbox", "newsletter")
+    stage.zap.zap(*channel, "count", made, post, "--views", "15", "--reaction", "👍", "3")
     counts = {"server_id": int(post), "kind": None, "text": None, "views": 15, "reactions": {"👍": 3}}
     told("newsletter.message", newsletter=made, posts=[counts])
-    for muted in (True, False):
-        stage.act("PATCH", f"{path}/followers/{ALPHA}", {"muted": muted})
+    for muted, words in ((True, ()), (False, ("--off",))):
+        stage.zap.zap(*channel, "mute", made, "alpha", *words)
         told("newsletter.mute", newsletter=made, muted=muted)
-    stage.act("DELETE", f"{path}/followers/{ALPHA}")
+    stage.zap.zap(*channel, "leave", made, "alpha")
     told("newsletter.left", newsletter=made, role="guest")
 
 

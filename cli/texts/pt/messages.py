@@ -280,6 +280,7 @@ TEXTS: Final[dict[str, str]] = {
     "give one of --name, --add, --remove, --promote and --demote": "informe um entre --name, --add, --remove, --promote e --demote",
     "handed over": "entregue",
     "hung up": "desligado",
+    "left": "deixado",
     "no channels; create one: zapvisor sandbox newsletter create NUMBER NAME": "nenhum canal; crie um: zapvisor sandbox newsletter create NUMBER NAME",
     "posted": "publicado",
     "shown": "mostrado",

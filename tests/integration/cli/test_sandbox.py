@@ -186,6 +186,26 @@ def test_an_instance_without_the_sandbox(api: ApiStandIn, zap: Zap) -> None:
         ),
         (("newsletter", "post", "1@newsletter", "hi"), "POST /sandbox/newsletters/1@newsletter/posts", {"text": "hi"}),
         (
+            ("newsletter", "leave", "1@newsletter", BIA),
+            f"DELETE /sandbox/newsletters/1@newsletter/followers/{BIA}",
+            None,
+        ),
+        (
+            ("newsletter", "mute", "1@newsletter", BIA),
+            f"PATCH /sandbox/newsletters/1@newsletter/followers/{BIA}",
+            {"muted": True},
+        ),
+        (
+            ("newsletter", "mute", "1@newsletter", BIA, "--off"),
+            f"PATCH /sandbox/newsletters/1@newsletter/followers/{BIA}",
+            {"muted": False},
+        ),
+        (
+            ("newsletter", "count", "1@newsletter", "100", "--views", "2", "--reaction", "👍", "1"),
+            "PATCH /sandbox/newsletters/1@newsletter/posts/100",
+            {"views": 2, "reactions": {"👍": 1}},
+        ),
+        (
             ("group", "change", "1@g.us", ANA, "--name", "N"),
             "PATCH /sandbox/groups/1@g.us",
             {"by": ANA, "subject": "N"},
