@@ -147,6 +147,31 @@ def test_a_file_both_ways_through_the_gateway(paired: Instance, size: int) -> No
     assert watch.most - watch.before < GROWTH_MAX, f"{(watch.most - watch.before) >> 20} MiB"
 
 
+def test_a_sessions_files_are_nobody_elses(paired: Instance) -> None:
+    """What beta has fetched lies in its own folder, and no other session's route or key leads there."""
+    data = media_files.noise(5000)
+    answer = upload(paired, "/api/alpha/send/file", {"phone": BETA}, data)
+    message_id = answer["results"]["message_id"]
+    until("the message", functools.partial(arrived, paired, "beta", message_id))
+    assert digest_of(paired, f"/api/beta/message/{message_id}/media") == hashlib.sha256(data).digest()
+    paired.create("gamma")
+    for path in (
+        f"/api/gamma/message/{message_id}/media",
+        f"/api/gamma/message/{message_id}/download?phone={ALPHA}",
+        f"/api/gamma/message/..%2F..%2Fsession_beta%2F{message_id}/media",
+    ):
+        assert paired.http("GET", path).status in (400, 404, 409), path
+    own = paired.http("POST", "/sessions/gamma/keys", {"name": "its own"}).body["api_key"]
+    assert paired.http("GET", f"/api/beta/message/{message_id}/media", key=own).status == 403
+    storage = paired.home.root / "storages"
+    fetched = [path.relative_to(storage) for path in storage.rglob("*") if path.is_file() and path.read_bytes() == data]
+    assert fetched
+    assert {path.parts[0] for path in fetched} == {"session_beta"}
+    folders = [path for path in storage.iterdir() if path.name.startswith("session_")]
+    assert {path.name for path in folders} >= {"session_alpha", "session_beta", "session_gamma"}
+    assert all(path.stat().st_mode & 0o077 == 0 for path in folders)
+
+
 def test_the_operators_limit_is_told_and_kept(paired: Instance) -> None:
     for path in ("/app/info", "/api/alpha/app/info"):
         assert paired.http("GET", path).body["results"]["max_image_size"] == LIMIT

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from itertools import permutations
 from typing import TYPE_CHECKING
 
 from tests.e2e.conftest import ALPHA, BETA, PHONE
@@ -64,6 +67,36 @@ def test_a_stream_of_messages_arrives_whole_and_in_order(paired: Instance) -> No
         seqs = [event["seq"] for event in paired.events("alpha") if event["source"] == source]
         assert seqs
         assert seqs == sorted(seqs)
+
+
+def test_several_sessions_send_and_receive_at_once(paired: Instance) -> None:
+    """Each of four writes to the three others at the same time: everybody gets what is theirs, once, and nothing else."""
+    numbers = {"alpha": ALPHA, "beta": BETA, "gamma": "5541900000004", "delta": "5551900000005"}
+    for name in ("gamma", "delta"):
+        paired.create(name)
+        paired.pair(name, numbers[name])
+    pairs = list(permutations(numbers, 2))
+
+    def talk(pair: tuple[str, str]) -> None:
+        for n in range(5):
+            paired.send(pair[0], numbers[pair[1]], f"{pair[0]} to {pair[1]}: {n}")
+
+    with ThreadPoolExecutor(len(pairs)) as pool:
+        list(pool.map(talk, pairs))
+
+    def heard(name: str) -> list[str]:
+        """What others wrote to it, as its events tell."""
+        events = paired.events(name, "message")
+        return [
+            text for event in events if not event["data"]["from_me"] and " to " in (text := str(event["data"]["text"]))
+        ]
+
+    for name in numbers:
+        wanted = [[f"{other} to {name}: {n}" for n in range(5)] for other in numbers if other != name]
+        until(f"everything at {name}", lambda name=name: len(heard(name)) >= 15)  # type: ignore[misc]
+        got = heard(name)
+        # Nothing lost, doubled or mixed up; the order within a chat has a test of its own.
+        assert Counter(got) == Counter(text for texts in wanted for text in texts)
 
 
 def test_the_session_is_named_by_either_path(paired: Instance) -> None:
