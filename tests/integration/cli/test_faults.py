@@ -127,7 +127,7 @@ def test_without_utf8(api: ApiStandIn, environ: dict[str, str]) -> None:
     bare = environ | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     told = run(["describe", "alpha"], bare)
     assert told.returncode == 0, told.stderr
-    assert b"S?o ?" in told.stdout
+    assert b"Sao ??" in told.stdout, "the signs that look most like them, as wide as they are"
     assert told.stdout.isascii()
     document = run(["describe", "alpha", "--json"], bare)
     assert "São 😀" in document.stdout.decode(), "JSON is UTF-8 everywhere"
