@@ -118,7 +118,10 @@ def _sandbox(run: Script) -> None:
     channel = run("sandbox newsletter create", CAL, "News")["id"]
     run("sandbox newsletter list")
     run("sandbox newsletter follow", channel, "alpha")
-    run("sandbox newsletter post", channel, "Good morning")
+    post = run("sandbox newsletter post", channel, "Good morning")["id"]
+    run("sandbox newsletter count", channel, post, "--views", "7")
+    run("sandbox newsletter mute", channel, "alpha")
+    run("sandbox newsletter leave", channel, "alpha")
     run("sandbox history", ANA, CAL, "Hello", "How are you?")
     poll = ("-d", f'{{"phone": "{CAL}", "question": "Lunch?", "options": ["Pizza", "Pasta"], "max_answer": 1}}')
     sent = run("api", "POST", "/api/alpha/send/poll", *poll)
