@@ -27,6 +27,7 @@ CONNECTIONS: Final = 64
 DRAIN_S: Final = 60.0
 _LENGTH: Final = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _CHUNKED: Final = re.compile(rb"\r\ntransfer-encoding: *chunked", re.IGNORECASE)
+_CLOSES: Final = re.compile(rb"\r\nconnection: *close", re.IGNORECASE)
 _WRK_RATE: Final = re.compile(r"Requests/sec:\s+([0-9.]+)")
 
 
@@ -80,6 +81,11 @@ class _Connection(asyncio.Protocol):
         # uvloop's transports are of no class of asyncio's.
         self._transport = cast("asyncio.Transport", transport)
 
+    @property
+    def usable(self) -> bool:
+        """False once the server has closed it: that may be seen before it is told."""
+        return self._transport is not None and not self._transport.is_closing()
+
     def ask(self, asked: Request, due: float) -> None:
         assert self._transport is not None
         self._asked = (asked.kind, due)
@@ -93,7 +99,10 @@ class _Connection(asyncio.Protocol):
         if _whole(head, body):
             self._left = b""
             self._over(int(head[9:12]))
-            self._pool.free(self)
+            if _CLOSES.search(head):
+                self.close()
+            else:
+                self._pool.free(self)
 
     def connection_lost(self, error: Exception | None) -> None:
         self._pool.lost(self)
@@ -127,34 +136,52 @@ class Pool:
         self._all: set[_Connection] = set()
         self._waiting: collections.deque[tuple[Request, float]] = collections.deque()
         self._sent = 0
+        self._opening: set[asyncio.Task[None]] = set()
         self.answers: list[Answer] = []
 
-    async def open(self, connections: int = CONNECTIONS) -> None:
+    async def open(self) -> None:
+        for _ in range(CONNECTIONS - len(self._all)):
+            await self._connect()
+
+    async def _connect(self) -> None:
         loop = asyncio.get_running_loop()
-        for _ in range(connections - len(self._all)):
-            _, made = await loop.create_connection(lambda: _Connection(self), "127.0.0.1", self._port)
-            self._all.add(made)
-            self._idle.append(made)
+        _, made = await loop.create_connection(lambda: _Connection(self), "127.0.0.1", self._port)
+        self._all.add(made)
+        self.free(made)
 
     def ask(self, asked: Request) -> None:
         self._sent += 1
         now = time.perf_counter()
-        if self._idle:
+        while self._idle:
             # The one used last: its neighbours at the other end stay asleep, as with any client's pool.
-            self._idle.pop().ask(asked, now)
-        else:
-            self._waiting.append((asked, now))
+            connection = self._idle.pop()
+            if connection.usable:
+                connection.ask(asked, now)
+                return
+        self._waiting.append((asked, now))
+        self._open_more()
 
     def free(self, connection: _Connection) -> None:
+        if not connection.usable:
+            return
         if self._waiting:
             connection.ask(*self._waiting.popleft())
         else:
             self._idle.append(connection)
 
     def lost(self, connection: _Connection) -> None:
+        """One was closed, by the server or after it said it would."""
         self._all.discard(connection)
         if connection in self._idle:
             self._idle.remove(connection)
+        self._open_more()
+
+    def _open_more(self) -> None:
+        """As any client: another connection in place of one that is gone, once somebody waits for it."""
+        if len(self._opening) < len(self._waiting) and len(self._all) + len(self._opening) < CONNECTIONS:
+            task = asyncio.get_running_loop().create_task(self._connect())
+            self._opening.add(task)
+            task.add_done_callback(self._opening.discard)
 
     async def drained(self) -> list[Answer]:
         """Every answer since the last call. Raises AssertionError when some do not come."""
@@ -162,12 +189,12 @@ class Pool:
         while len(self.answers) < self._sent:
             missing = f"{self._sent - len(self.answers)} requests were not answered"
             assert time.monotonic() < end, missing
-            assert self._all, missing
             await asyncio.sleep(0.005)
         answers, self.answers, self._sent = self.answers, [], 0
         return answers
 
     def close(self) -> None:
+        self._waiting.clear()
         for connection in list(self._all):
             connection.close()
 

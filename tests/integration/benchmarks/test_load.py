@@ -56,6 +56,12 @@ async def test_every_request_is_answered_once(answer: bytes) -> None:
     assert server.asked[0] == b"GET /app/status HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer k\r\n\r\n"
 
 
+async def test_a_server_that_closes_after_each_answer_is_connected_to_again() -> None:
+    answer = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 5\r\n\r\nhello"
+    seen, server = await ask(answer, 3 * load.CONNECTIONS)
+    assert len(seen.times(200)) == len(server.asked) == 3 * load.CONNECTIONS
+
+
 async def test_another_status_is_told() -> None:
     seen, _ = await ask(b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n", 3)
     with pytest.raises(AssertionError, match=r"\('status', 503\): 3"):
