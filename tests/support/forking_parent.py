@@ -8,6 +8,7 @@ import signal
 import sys
 from pathlib import Path
 
+from ecosystem import lifeline
 from ecosystem.sandbox import trust
 from worker import boot, preload
 from worker.engine import golib
@@ -25,8 +26,10 @@ def main(mode: str, cache: str, spec: str) -> int:
         return 1
     gc.collect()
     gc.freeze()
+    parent = os.getpid()
     child = os.fork()
     if child == 0:
+        lifeline.die_with_parent(signal.SIGKILL, parent=parent)  # a test kills only the process it started
         os._exit(boot.run(Path(spec).read_bytes()))
     signal.signal(signal.SIGTERM, lambda *_: os.kill(child, signal.SIGTERM))
     _, status = os.waitpid(child, 0)
