@@ -23,6 +23,7 @@ TEXTS: Final = 50
 SETTLES_S: Final = 120.0
 MEDIA_SETTLES_S: Final = 120.0
 IDLE_S: Final = 20.0
+BEFORE_MEDIA_S: Final = 75.0
 MEDIA_BYTES: Final = 5_000_000
 _SAMPLE_S: Final = 0.03
 _LIMIT_S: Final = 120.0
@@ -58,7 +59,8 @@ def media(*, quick: bool) -> Figures:
         fleet.begin()
         fleet.grow(10 if quick else SESSIONS)
         messages.introduce(fleet, ["s0"])
-        rest(IDLE_S)
+        # Long enough for the fresh worker after the pairing to know how small it is: what it measures growth from.
+        rest(BEFORE_MEDIA_S)
         say(f"  before: {fleet.worker_mb('s0'):.1f} MB")
         with _Peak(fleet, "s0") as peak:
             _file_in(fleet)
