@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from importlib import import_module
@@ -289,12 +290,10 @@ def main(args: Sequence[str] | None = None) -> int:
             return _complete()
         code = _run(words)
         sys.stdout.flush()
-    except BrokenPipeError:
-        return _broken_pipe()
     except (click.Abort, KeyboardInterrupt):
         return EXIT_INTERRUPTED
     except Exception as error:
-        return _fail(error, words)
+        return _unheard(error) or _fail(error, words)
     finally:
         # The interpreter takes the handlers away at its end: a tick after that would kill a command that has done its work.
         if args is None:
@@ -320,7 +319,7 @@ def _complete() -> int:
         code = shell_complete(zapvisor, {}, PROGRAM, COMPLETION_VARIABLE, os.environ[COMPLETION_VARIABLE])
         sys.stdout.flush()
     except (Exception, KeyboardInterrupt):
-        return _broken_pipe()
+        return _silent(EXIT_BROKEN_PIPE)
     return code
 
 
@@ -330,12 +329,23 @@ def _fail(error: Exception, words: Sequence[str]) -> int:
 
     try:
         return report(error, as_json="--json" in words or words[:1] == ["jlist"])
-    except BrokenPipeError:
-        return _broken_pipe()
+    except OSError as untold:
+        return _unheard(untold) or EXIT_BROKEN_PIPE
 
 
-def _broken_pipe() -> int:
-    """Nobody reads any more: say nothing, neither now nor when the interpreter flushes at its end."""
+def _unheard(error: Exception) -> int:
+    """The exit code where `error` says that nobody reads what is printed any more; 0 for any other."""
+    if isinstance(error, BrokenPipeError):
+        return _silent(EXIT_BROKEN_PIPE)
+    if isinstance(error, OSError) and error.errno == errno.EIO:  # what a terminal that is gone answers
+        from cli.output.hangup import EXIT_HANGUP
+
+        return _silent(EXIT_HANGUP)
+    return 0
+
+
+def _silent(code: int) -> int:
+    """Nobody reads any more: say nothing, neither now nor when the interpreter flushes at its end. Returns `code`."""
     devnull = os.open(os.devnull, os.O_WRONLY)
     for stream in (sys.stdout, sys.stderr):
         try:
@@ -343,4 +353,4 @@ def _broken_pipe() -> int:
         except (OSError, ValueError):
             os.dup2(devnull, stream.fileno())
     os.close(devnull)
-    return EXIT_BROKEN_PIPE
+    return code

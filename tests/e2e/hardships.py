@@ -34,12 +34,13 @@ class SmallDisk:
     """A small file system of its own over a folder that nobody uses meanwhile; what lay there is there still."""
 
     def __init__(self, folder: Path) -> None:
-        assert os.geteuid() == 0, "this row mounts a file system: it needs root"
         self._folder = folder
         self._aside = folder.with_name(f"{folder.name}.aside")
         self._filler = folder / "filler"
 
     def mount(self) -> None:
+        """Raises AssertionError for anybody but root."""
+        assert os.geteuid() == 0, "this row mounts a file system: it needs root"
         shutil.copytree(self._folder, self._aside)
         options = f"size={SMALL_DISK},mode=0700"
         subprocess.run(["mount", "-t", "tmpfs", "-o", options, "zv-small", self._folder], check=True)

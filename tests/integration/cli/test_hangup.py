@@ -120,3 +120,15 @@ def test_a_terminal_that_takes_nothing_more_keeps_no_menu(
             time.sleep(0.05)
         onlooker.process.send_signal(number)
         assert onlooker.process.wait(PATIENCE_S) == 128 + number
+
+
+def test_what_prints_to_a_terminal_that_is_gone_ends_as_told_so(environ: dict[str, str]) -> None:
+    master, slave = pty.openpty()
+    os.close(master)
+    try:
+        done = subprocess.run(
+            [*COMMAND, "--help"], env=environ, stdin=slave, stdout=slave, stderr=slave, timeout=PATIENCE_S, check=False
+        )
+    finally:
+        os.close(slave)
+    assert done.returncode == HANGUP
