@@ -7,7 +7,7 @@ bin := .venv/bin
 # More arguments for the command behind a target: make run ARGS="--sandbox", make test ARGS="-k ports -x".
 ARGS ?=
 # How many processes the tests run in; they wait more than they compute. JOBS=0 runs them in one, for -s and --pdb.
-JOBS ?= 3
+JOBS ?= 4
 pytest := $(bin)/python -m pytest -q -n $(JOBS) --dist loadfile
 
 .PHONY: help setup setup-dev run demo test test-unit test-integration test-e2e check audit format lock docs bench bench-quick bench-check clean
