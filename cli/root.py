@@ -337,10 +337,13 @@ def _unheard(error: Exception) -> int:
     """The exit code where `error` says that nobody reads what is printed any more; 0 for any other."""
     if isinstance(error, BrokenPipeError):
         return _silent(EXIT_BROKEN_PIPE)
-    if isinstance(error, OSError) and error.errno == errno.EIO:  # what a terminal that is gone answers
-        from cli.output.hangup import EXIT_HANGUP
+    if (
+        isinstance(error, OSError) and error.errno == errno.EIO
+    ):  # what a terminal that is gone answers, and a broken disk
+        from cli.output.hangup import EXIT_HANGUP, is_gone
 
-        return _silent(EXIT_HANGUP)
+        if any(is_gone(descriptor) for descriptor in (1, 2)):
+            return _silent(EXIT_HANGUP)
     return 0
 
 

@@ -29,10 +29,24 @@ def end_with_terminal() -> None:
     threading.Thread(target=_watch, args=(sys.stdout.fileno(),), name=_THREAD, daemon=True).start()
 
 
+def is_gone(descriptor: int) -> bool:
+    """Whether what lies behind an open descriptor has been closed by its other side."""
+    return _ended(_poller(descriptor).poll(0))
+
+
 def _watch(descriptor: int) -> None:
-    poller = select.poll()
-    poller.register(descriptor, 0)  # no event is asked for: the end is told unasked
     with contextlib.suppress(OSError, ValueError):
-        while not any(event & (select.POLLHUP | select.POLLERR) for _, event in poller.poll()):
+        poller = _poller(descriptor)
+        while not _ended(poller.poll()):
             pass
         os._exit(EXIT_HANGUP)
+
+
+def _poller(descriptor: int) -> select.poll:
+    poller = select.poll()
+    poller.register(descriptor, 0)  # no event is asked for: the end is told unasked
+    return poller
+
+
+def _ended(told: list[tuple[int, int]]) -> bool:
+    return any(event & (select.POLLHUP | select.POLLERR) for _, event in told)

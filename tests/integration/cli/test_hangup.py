@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import pty
@@ -16,6 +17,8 @@ from typing import TYPE_CHECKING, Final, Self
 
 import pytest
 
+from cli import root
+from cli.output.hangup import is_gone
 from tests.integration.cli.conftest import COMMAND
 from tests.support.api_stand_in import ApiStandIn, Asked, Reply, page, view
 
@@ -132,3 +135,17 @@ def test_what_prints_to_a_terminal_that_is_gone_ends_as_told_so(environ: dict[st
     finally:
         os.close(slave)
     assert done.returncode == HANGUP
+
+
+def test_a_disk_that_fails_is_told_and_no_lost_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(root, "_run", _failing_disk)  # a disk cannot be broken here
+    assert not is_gone(1)
+    assert not is_gone(2)
+    assert root.main(["list"]) not in {0, HANGUP}
+    assert "Input/output error" in capsys.readouterr().err
+
+
+def _failing_disk(_: list[str]) -> int:
+    raise OSError(errno.EIO, "Input/output error")
