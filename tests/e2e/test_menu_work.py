@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 NUMBER: Final = "5541900000002"
+# Looks, a tenth of a second apart.
+STILL: Final = 5
 SPACED_CODE: Final = re.compile(r"^ *((?:[A-Z0-9-] {3}){8}[A-Z0-9])$")
 
 
@@ -134,10 +136,16 @@ def test_processes_in_supervisords_states(instance: Instance) -> None:
 
 
 def click(terminal: Terminal, text: str) -> None:
-    """Presses and lets go the left button of the mouse on this text."""
-    terminal.see(text)
-    row = next(number for number, line in enumerate(terminal.lines(), start=1) if text in line)
-    column = terminal.lines()[row - 1].index(text) + 2
+    """Presses and lets go the left button of the mouse on this text, once its row stands still: a view opens in several steps."""
+    seen: list[str] = []
+
+    def still() -> bool:
+        seen.append(terminal.row(text))
+        return len(seen) > STILL and seen[-1] != "" and len(set(seen[-STILL:])) == 1
+
+    terminal.until(f"{text} to stand still", still)
+    row = terminal.lines().index(seen[-1]) + 1
+    column = seen[-1].index(text) + 2
     terminal.type(f"\x1b[<0;{column};{row}M")
     terminal.type(f"\x1b[<0;{column};{row}m")
 
@@ -166,11 +174,11 @@ def test_with_a_mouse(instance: Instance) -> None:
 
 def test_without_utf8(instance: Instance) -> None:
     """No frame, no bar and no accent the terminal cannot show; and a code a phone can read."""
-    only(instance, "alpha")
+    only(instance, "unpaired")
     with Terminal(instance.environ, columns=150, rows=80) as terminal:
         for words in ("menu", "menu --lang pt"):
             terminal.run(f"clear; LC_ALL=C zapvisor {words}; echo ended=$?")
-            terminal.until("the list", lambda: "alpha" in terminal.screen and "." in terminal.lines()[0])
+            terminal.until("the list", lambda: "unpaired" in terminal.screen and "." in terminal.lines()[0])
             for key in ("Enter", "v", "M", "p", "n"):
                 terminal.press(key)
                 title = terminal.lines()[0]
@@ -178,10 +186,10 @@ def test_without_utf8(instance: Instance) -> None:
                 terminal.press("Escape")
                 assert "?" not in title
             leave(terminal, "C-c", code=130)
-        instance.zap("restart", "alpha", "--wait", "30")
-        until("a code", lambda: instance.http("GET", "/sessions/alpha/qr").status == 200)
-        terminal.run("clear; NO_COLOR=1 LANG=C LC_CTYPE= zapvisor qr alpha --once")
-        code = instance.http("GET", "/sessions/alpha/qr?format=json").body["text"]
+        instance.zap("restart", "unpaired", "--wait", "30")
+        until("a code", lambda: instance.http("GET", "/sessions/unpaired/qr").status == 200)
+        terminal.run("clear; NO_COLOR=1 LANG=C LC_CTYPE= zapvisor qr unpaired --once")
+        code = instance.http("GET", "/sessions/unpaired/qr?format=json").body["text"]
         expected = ["".join("  " if dark else "##" for dark in row).rstrip() for row in matrix(code)]
         terminal.until("the QR code", lambda: contains(terminal.lines(), expected))
 
