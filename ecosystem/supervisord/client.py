@@ -103,6 +103,10 @@ class SupervisordClient:
         """Every session's worker, in one call."""
         return msgspec.json.decode(self._text("session.list"), type=list[WorkerProcess])
 
+    def session_ready(self) -> bool:
+        """Whether a worker can be started now: the zygote is loaded, or none is needed."""
+        return bool(self._call("session.ready"))
+
     # --- programs
 
     def all_processes(self) -> list[ProcessInfo]:

@@ -11,6 +11,7 @@ import array
 import contextlib
 import errno
 import os
+import select
 import socket
 import time
 from typing import TYPE_CHECKING, Final
@@ -79,6 +80,16 @@ class ZygoteLink:
             os.close(go_read)
             os.close(go_write)
 
+    def listens(self) -> bool:
+        """Whether the zygote takes requests: it is loaded and lives."""
+        if self._socket is not None and self._is_hung_up(self._socket):
+            self.close()
+        try:
+            self._connected()
+        except OSError:
+            return False
+        return True
+
     def close(self) -> None:
         if self._socket is not None:
             self._socket.close()
@@ -104,6 +115,12 @@ class ZygoteLink:
                     reason = error.strerror if isinstance(error, OSError) else str(error)
                     raise OSError(errno.ECONNREFUSED, f"the zygote cannot be reached: {reason}") from None
         raise AssertionError
+
+    @staticmethod
+    def _is_hung_up(link: socket.socket) -> bool:
+        poller = select.poll()
+        poller.register(link, 0)  # only what is told without being asked for: hung up, or broken
+        return bool(poller.poll(0))
 
     def _connected(self) -> socket.socket:
         if self._socket is None:

@@ -126,6 +126,13 @@ class SessionInterface:
         group = self._supervisord.process_groups.get(GROUP)
         return _encode([process.report() for process in group.processes.values()] if group is not None else [])
 
+    def ready(self) -> bool:
+        """Whether a worker can be started now: the zygote is loaded, or none is needed.
+
+        @return boolean result Whether one can
+        """
+        return self._link is None or self._link.listens()
+
     def getAPIVersion(self) -> str:
         """The version of these methods.
 

@@ -39,6 +39,10 @@ class ProcessManager(Protocol):
     @property
     def capabilities(self) -> Capabilities: ...
 
+    async def can_start(self) -> bool:
+        """Whether `start` would find all it needs now. Where nobody knows: yes, `start` will tell."""
+        ...
+
     async def start(self, spec: WorkerSpec) -> WorkerProcess | None:
         """Starts a worker, and returns it where the backend knows it already.
 

@@ -46,6 +46,13 @@ class SupervisordManager:
     def capabilities(self) -> Capabilities:
         return Capabilities(assigns_address=False, restarts_crashed=True, shares_memory=True)
 
+    async def can_start(self) -> bool:
+        """False while the zygote is being loaded. A supervisord from before an upgrade knows no such question."""
+        try:
+            return await self._call(self._client.session_ready)
+        except BackendDown:
+            return True
+
     async def start(self, spec: WorkerSpec) -> WorkerProcess | None:
         """Raises IllegalAction while another generation runs, or the last one still stops; BackendDown."""
         return await self._call(lambda: self._client.session_start(spec))

@@ -60,6 +60,8 @@ BETWEEN_S: Final = 0.02
 """The least pause between two looks."""
 HURRY_FOR_S: Final = 10.0
 """How long after the last poke or action the loop hurries; what takes longer is watched at the usual pace."""
+LOADED_WITHIN_S: Final = 30.0
+"""How long starts wait for the process workers are forked from; it takes about a second to load, many on a busy machine."""
 AT_ONCE: Final = 8
 """Actions applied at the same time."""
 IN_TRANSIT: Final = frozenset({ProcessState.STARTING, ProcessState.STOPPING})
@@ -110,6 +112,7 @@ class Reconciler:
         self._crons = Crons()
         self._starts = StartBudget(per_second=fleet.policy.starts_per_second, burst=fleet.policy.starts_at_once)
         self._incidents: list[diagnosis.Incident] = []
+        self._unready_since: float | None = None
 
     def poke(self) -> None:
         """Something was written: look soon. May be called at any time, any number of times."""
@@ -144,7 +147,12 @@ class Reconciler:
         if self.fleet.leading and self._rows_fresh:
             now = time.monotonic()
             seen = self._seen(self._starts.allowed(now))
-            actions, waiting = schedule(list(self.fleet.rows.values()), seen, self.fleet.policy, now)
+            rows = list(self.fleet.rows.values())
+            actions, waiting = schedule(rows, seen, self.fleet.policy, now)
+            if any(isinstance(action, Start) for action in actions) and not await self._can_start(now):
+                actions, waiting = schedule(
+                    rows, msgspec.structs.replace(seen, starts_allowed=0), self.fleet.policy, now
+                )
             self._note_waiting(waiting)
             await self._write_seen()
             self._starts.spend(sum(isinstance(action, Start) for action in actions))
@@ -213,6 +221,19 @@ class Reconciler:
             record = note_beat(record, missing=silent, now=look.taken)
             used = beat.heartbeat.memory_bytes if beat is not None else None
             fleet.records[row.session_id] = note_memory(record, used, policy.max_memory_bytes)
+
+    async def _can_start(self, now: float) -> bool:
+        """False while what workers are started from is still being loaded, and nothing but a pause would come of it.
+
+        What stays away is no longer waited for: then each start says why it fails.
+        """
+        if await self._to.processes.can_start():
+            self._unready_since = None
+            return True
+        if self._unready_since is None:
+            self._unready_since = now
+            _LOG.info("starts_wait_for_the_zygote")
+        return now - self._unready_since >= LOADED_WITHIN_S
 
     def _note_incident(self, session_id: str, incident: diagnosis.Incident | None) -> None:
         if incident is None:

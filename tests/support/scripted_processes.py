@@ -24,12 +24,16 @@ _PIDS = itertools.count(100_000)
 
 
 class ScriptedProcessManager:
-    """`down`: nobody answers. `stop_takes_s`: how long a worker takes to end. `fate`: exit codes a start ends with at once."""
+    """`down`: nobody answers. `loaded`: workers can be started.
+
+    `stop_takes_s`: how long a worker takes to end. `fate`: exit codes a start ends with at once.
+    """
 
     def __init__(self, *, workers: bool = False) -> None:
         self.capabilities = Capabilities()
         self.workers = workers
         self.down = False
+        self.loaded = True
         self.stop_takes_s = 0.0
         self.fate: dict[str, int] = {}
         self.calls: list[tuple[str, str]] = []
@@ -44,6 +48,9 @@ class ScriptedProcessManager:
         return sum(1 for name, target in self.calls if name == call and session_id in (None, target))
 
     # --- the protocol
+
+    async def can_start(self) -> bool:
+        return self.loaded
 
     async def start(self, spec: WorkerSpec) -> WorkerProcess | None:
         self._check()

@@ -62,6 +62,18 @@ async def until(manager: ProcessManager, name: str, *states: ProcessState) -> Wo
 UP = (ProcessState.STARTING, ProcessState.RUNNING)
 
 
+async def test_workers_can_be_started(manager: ProcessManager) -> None:
+    assert await manager.can_start()
+
+
+async def test_a_supervisord_nobody_reaches_is_found_out_by_starting(tmp_path: Path) -> None:
+    away = SupervisordManager(
+        SupervisordClient(tmp_path / "none", timeout=1), session_log=lambda _: tmp_path, timeout_s=1
+    )
+    assert await away.can_start()
+    await away.close()
+
+
 async def test_start_is_idempotent(manager: ProcessManager, spec: Callable[..., WorkerSpec]) -> None:
     await manager.start(spec())
     first = await until(manager, "alpha", ProcessState.RUNNING)

@@ -12,6 +12,7 @@ import pytest
 
 from ecosystem.contract.exitcodes import WorkerExit
 from ecosystem.contract.worker import ProcessState
+from orchestrator.reconcile import loop
 from tests.support.orchestrated import Orchestrated
 from tests.support.scripted_processes import ScriptedProcessManager
 
@@ -117,6 +118,34 @@ async def test_a_full_range_of_ports_shows_and_heals(orchestrated: Start) -> Non
         assert "Retry-After" not in refused.headers
         zap.zap.ports._avoided.clear()
         assert (await zap.wait("beta", status="connected"))["port"] == second["port"]
+
+
+async def test_starts_wait_while_the_zygote_is_loaded_and_cost_the_budget_nothing(orchestrated: Start) -> None:
+    processes = ScriptedProcessManager(workers=True)
+    async with orchestrated(processes=processes, starts_per_second=0.01, starts_at_once=2) as zap:
+        processes.loaded = False
+        for name in ("alpha", "beta"):
+            assert (await zap.http("POST", "/sessions", {"session_id": name})).status in (201, 202)
+        await zap.wait("alpha", reason="starting", detail="waits for its turn to start, 0 before it")
+        await zap.wait("beta", reason="starting", detail="waits for its turn to start, 1 before it")
+        assert processes.count("start") == 0
+        processes.loaded = True
+        for name in ("alpha", "beta"):
+            await zap.wait(name, status="connected")
+        assert processes.count("start") == 2
+    await processes.close()
+
+
+async def test_a_zygote_that_stays_away_is_not_waited_for_without_end(
+    orchestrated: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "LOADED_WITHIN_S", 0.5)
+    processes = ScriptedProcessManager(workers=True)
+    async with orchestrated(processes=processes) as zap:
+        processes.loaded = False
+        assert (await zap.http("POST", "/sessions", {"session_id": "alpha"})).status in (201, 202)
+        await zap.until("told to start all the same", lambda: _count(processes, "start", 1))
+    await processes.close()
 
 
 async def test_a_silent_worker_is_replaced(orchestrated: Start) -> None:

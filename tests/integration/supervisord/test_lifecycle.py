@@ -28,6 +28,22 @@ def test_killing_the_zygote_touches_no_worker_and_later_starts_succeed() -> None
         assert own.program_pid("zygote") != zygote
 
 
+def test_whether_workers_can_be_started_follows_the_zygote() -> None:
+    with Supervised() as own:
+        own.serve("one", 0)
+        assert own.client.session_ready()
+        own.client.stop_process("zygote")
+        assert not own.client.session_ready()
+        own.client.start_process("zygote")
+        until("the next one", own.client.session_ready)
+        own.serve("two", 1)
+
+
+def test_without_a_zygote_workers_can_always_be_started() -> None:
+    with Supervised(prefork=False) as own:
+        assert own.client.session_ready()
+
+
 def test_restarting_the_zygote_changes_no_workers_pid() -> None:
     with Supervised() as own:
         before = [own.serve(f"s{port}", port)["pid"] for port in range(5)]
