@@ -28,6 +28,7 @@ from ecosystem.contract.errors import (
     RouteNotFound,
 )
 from ecosystem.contract.ids import new_ulid
+from ecosystem.contract.misfits import misfit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -62,8 +63,6 @@ _INBOUND_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:@=+/-]{0,99}", re.ASCI
 _REQUEST_ID: Final = web.RequestKey("request_id", str)
 _LOG: Final = logging.getLogger(__name__)
 _ACCESS: Final = logging.getLogger("http")
-_FIELD_AT: Final = re.compile(r" - at `\$\.?(?P<path>[^`]*)`")
-_FIELD_NAMED: Final = re.compile(r"field `(?P<name>[^`]*)`")
 
 
 def install(app: web.Application, *, render: Renderer | None = None) -> None:
@@ -124,7 +123,7 @@ def decode_body(raw: bytes, wanted: type[T]) -> T:
     try:
         value = msgspec.json.decode(raw, type=wanted)
     except msgspec.ValidationError as error:
-        raise invalid(error) from None
+        raise invalid(error, wanted) from None
     except msgspec.DecodeError as error:
         raise MalformedBody(f"the request body is not JSON: {error}") from None
     except UnicodeDecodeError:
@@ -151,22 +150,13 @@ def read_query(request: web.Request, wanted: type[T]) -> T:
     try:
         return msgspec.convert(values, wanted, strict=False)
     except msgspec.ValidationError as error:
-        raise invalid(error) from None
+        raise invalid(error, wanted) from None
 
 
-def invalid(error: msgspec.ValidationError) -> InvalidRequest:
-    """What msgspec found wrong, as an error naming the field by its path (`timing.delay_s`, `labels[2]`)."""
-    text = str(error)
-    at = _FIELD_AT.search(text)
-    named = _FIELD_NAMED.search(text)
-    path = at["path"] if at else ""
-    sentence = text[: at.start()] if at else text
-    if named and "unknown field" not in text and "missing required" not in text:
-        named = None
-    if named:
-        inner = f"{path}.{named['name']}" if path else named["name"]
-        return InvalidRequest(f"{inner}: {sentence}" if path else sentence, field=inner)
-    return InvalidRequest(f"{path}: {sentence}" if path else sentence, field=path or None)
+def invalid(error: msgspec.ValidationError, wanted: object) -> InvalidRequest:
+    """What msgspec found wrong with what should be a `wanted`, naming the field by its path (`timing.delay_s`, `labels[2]`)."""
+    path, sentence, hint = misfit(error, wanted)
+    return InvalidRequest(f"{path or 'the body'}: {sentence}", field=path or None, hint=hint)
 
 
 def _refuse_nul(value: object) -> None:

@@ -119,7 +119,7 @@ class Mail:
             is_group=is_group,
             timestamp=sent.timestamp,
         )
-        data, kept = translate.outgoing_event(outgoing.content, about)
+        data, kept = translate.outgoing_event(outgoing.content, about, known)
         receipt = None
         if outgoing.key is not None:
             receipt = Receipt(outgoing.key, sent.message_id, int(sent.timestamp.timestamp() * 1000))

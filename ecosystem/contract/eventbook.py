@@ -83,6 +83,8 @@ _EXAMPLES: Final[tuple[EventData, ...]] = (
         location=events.Place(latitude=-6.2088, longitude=106.8456, name="Shop", address="Main Street 1", live=True),
         contacts=[events.SharedContact("Bea", "BEGIN:VCARD\nVERSION:3.0\nFN:Bea\nTEL:+55 21\nEND:VCARD", "+55 21")],
         referral={"ctwa_clid": "abc", "source_url": "https://fb.me/ad", "source_type": "ad"},
+        quoted_sender=BEA,
+        mentions=[ANA, BEA],
     ),
     events.MessageEdited(
         message_id="3EB0",

@@ -80,6 +80,10 @@ class MessageReceived(msgspec.Struct, frozen=True):
     contacts: list[SharedContact] = []
     referral: dict[str, Any] | None = None
     """The advertisement a chat began with, in the words of Meta: `source_url`, `ctwa_clid`, …"""
+    quoted_sender: Person | None = None
+    """Who wrote the message `quoted_id`; its `jid` is the event's `device_jid` where somebody answers this account."""
+    mentions: list[Person] = []
+    """Who is mentioned with an @, this account among them where its `jid` is the event's `device_jid`."""
 
 
 class MessageEdited(msgspec.Struct, frozen=True):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import re
-import typing
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import msgspec
 
+from ecosystem.contract.access import GIVEN_KEY_MIN, KEY_MAX
 from ecosystem.contract.errors import InvalidSettings
+from ecosystem.contract.misfits import misfit
 from ecosystem.redis_url import parse_redis_url
 from ecosystem.settings.fields import Settings
 
@@ -22,35 +22,15 @@ def check(values: Mapping[str, object]) -> Settings:
     try:
         settings = msgspec.convert(dict(values), Settings, strict=False)
     except msgspec.ValidationError as error:
-        field = _field_of(str(error))
-        sentence = str(error).split(" - at ", maxsplit=1)[0]
-        raise InvalidSettings(
-            f"{(field or 'settings').upper()}: {sentence}",
-            field=(field or "").upper() or None,
-            hint=_one_of(field),
-        ) from None
+        field, sentence, hint = misfit(error, Settings)
+        name = field.upper() or None
+        raise InvalidSettings(f"{name or 'SETTINGS'}: {sentence}", field=name, hint=hint) from None
     for name in (field.name for field in msgspec.structs.fields(Settings)):
         value = getattr(settings, name)
         if isinstance(value, float) and not math.isfinite(value):
             raise InvalidSettings(f"{name.upper()}: must be a finite number", field=name.upper())
     _check_together(settings)
     return settings
-
-
-def _field_of(message: str) -> str | None:
-    match = re.search(r"`\$\.(\w+)", message) or re.search(r"field `(\w+)`", message)
-    return match[1] if match else None
-
-
-def _one_of(field: str | None) -> str | None:
-    """A hint listing what a field with few values may be."""
-    kind = typing.get_type_hints(Settings).get(field or "")
-    for part in (kind, *typing.get_args(kind)):
-        if typing.get_origin(part) is Literal:
-            return "one of " + ", ".join(typing.get_args(part))
-        if part is bool:
-            return "one of true, false"
-    return None
 
 
 def _check_together(settings: Settings) -> None:
@@ -82,4 +62,11 @@ def _check_together(settings: Settings) -> None:
     ):  # fmt: skip
         if path is not None and not path.isprintable():
             raise InvalidSettings(f"{field}: a path cannot hold control characters", field=field)
+    for user, password in settings.logins.items():
+        if not user or not GIVEN_KEY_MIN <= len(password) <= KEY_MAX or not f"{user}{password}".isprintable():
+            raise InvalidSettings(
+                f"APP_BASIC_AUTH: write user:password, with {GIVEN_KEY_MIN} to {KEY_MAX} characters in the password",
+                field="APP_BASIC_AUTH",
+                hint="it opens every session, so it must not be easy to guess",
+            )
     settings.paths.check_sockets()

@@ -156,7 +156,7 @@ class SocketRoutes:
                 request.app[GUARD].count_again(request)
                 asked = msgspec.json.decode(message.data, type=Asked)
             except msgspec.ValidationError as error:
-                await _send(client, Said("BAD_REQUEST", invalid(error).message))
+                await _send(client, Said("BAD_REQUEST", invalid(error, Asked).message))
                 continue
             except (msgspec.DecodeError, RecursionError):
                 await _send(client, Said("BAD_REQUEST", "that is not JSON"))

@@ -142,7 +142,7 @@ def _names_in_json(raw: bytes) -> list[Name]:
     if value is None or value == "":
         return []
     if not isinstance(value, str):
-        raise InvalidRequest(f"{FIELD}: Expected `str`", field=FIELD)
+        raise InvalidRequest(f"{FIELD}: must be text", field=FIELD)
     return [Name(value, IN_BODY)]
 
 

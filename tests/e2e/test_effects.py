@@ -175,6 +175,8 @@ def a_text_with_a_quote_and_a_mention(side: OtherSide) -> None:
     assert (second["quoted_id"], second["quoted_text"], second["forwarded"]) == (first, "first", True)
     assert second["sender"]["jid"] == f"{ALPHA}@s.whatsapp.net"
     assert second["sender"]["lid"].endswith("@lid")
+    assert second["quoted_sender"] == {**second["sender"], "name": None}
+    assert [mentioned["jid"] for mentioned in second["mentions"]] == [f"{PHONE}@s.whatsapp.net"]
 
 
 def files_arrive_as_they_were(side: OtherSide) -> None:

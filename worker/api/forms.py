@@ -51,7 +51,7 @@ async def read_form(request: web.Request, wanted: type[T], file: FileField | Non
     try:
         return msgspec.convert(_shaped(values, wanted), wanted, strict=False), stored
     except msgspec.ValidationError as error:
-        raise invalid(error) from None
+        raise invalid(error, wanted) from None
 
 
 async def read_fields(request: web.Request, wanted: type[T]) -> T:

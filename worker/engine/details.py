@@ -1,4 +1,4 @@
-"""What a message says beside its text: quoted words, a place, cards, the advertisement a chat began with.
+"""What a message says beside its text: quoted words, who is mentioned, a place, cards, the advertisement a chat began with.
 
 The protobuf fields are those of WhatsApp's `E2E.proto`; the names of a referral's members are those receivers know from GoWA.
 """
@@ -8,14 +8,16 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from ecosystem.contract.events import Media, Place, SharedContact
+from ecosystem.contract.events import Media, Person, Place, SharedContact
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 VIEW_ONCE: Final = ("viewOnceMessage", "viewOnceMessageV2", "viewOnceMessageV2Extension")
 _CONTACTS_MAX: Final = 257
 """As many as WhatsApp lets anybody share at once."""
+_MENTIONS_MAX: Final = 1024
+"""As many as a group has members."""
 _FOLDED: Final = re.compile(r"\r?\n[ \t]")
 _TEL: Final = re.compile(r"^(?:[\w-]+\.)?TEL[^:\r\n]*:[ \t]*(?:tel:)?([^\r\n]+)", re.IGNORECASE | re.MULTILINE)
 _TEXTS: Final[dict[str, str]] = {
@@ -43,8 +45,22 @@ def media(kind: str, body: Any) -> Media:
     )
 
 
-def beside(kind: str, body: Any, text_of: Callable[[Any], str | None]) -> dict[str, Any]:
-    """Members of a MessageReceived, those with something to say. `text_of` tells the text of a whole message."""
+def named(content: Any) -> Iterator[str]:
+    """The addresses an unwrapped message names, as they are written there: of whom it quotes and mentions, once each."""
+    for _, body in content.ListFields():
+        descriptor = getattr(body, "DESCRIPTOR", None)
+        if descriptor is not None and "contextInfo" in descriptor.fields_by_name:
+            context = body.contextInfo
+            yield from dict.fromkeys(text for text in (context.participant, *context.mentionedJID) if text)
+
+
+def beside(
+    kind: str, body: Any, text_of: Callable[[Any], str | None], person_of: Callable[[str], Person | None]
+) -> dict[str, Any]:
+    """Members of a MessageReceived, those with something to say.
+
+    `text_of` tells the text of a whole message, `person_of` who goes by an address; None where it is nobody's.
+    """
     found: dict[str, Any] = {}
     if body is None:
         return found
@@ -56,7 +72,7 @@ def beside(kind: str, body: Any, text_of: Callable[[Any], str | None]) -> dict[s
     if "viewOnce" in names and body.viewOnce:
         found["view_once"] = True
     if "contextInfo" in names and body.HasField("contextInfo"):
-        found |= _context(body.contextInfo, text_of)
+        found |= _context(body.contextInfo, text_of) | _people(body.contextInfo, person_of)
     return found
 
 
@@ -73,6 +89,17 @@ def _context(context: Any, text_of: Callable[[Any], str | None]) -> dict[str, An
         found["forwarded"] = True
     if context.HasField("externalAdReply"):
         found["referral"] = _referral(context.externalAdReply)
+    return found
+
+
+def _people(context: Any, person_of: Callable[[str], Person | None]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    quoted = person_of(context.participant) if context.stanzaID else None
+    if quoted is not None:
+        found["quoted_sender"] = quoted
+    mentioned = [person_of(text) for text in dict.fromkeys(context.mentionedJID[:_MENTIONS_MAX])]
+    if any(mentioned):
+        found["mentions"] = [person for person in mentioned if person is not None]
     return found
 
 

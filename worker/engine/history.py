@@ -163,7 +163,7 @@ def _message(native: Any, chat: str, lid: str | None, known: Mapping[str, str], 
         is_group=is_group,
         timestamp=translate.moment(native.messageTimestamp),
     )
-    message = translate.said_event(native.message, about)
+    message = translate.said_event(native.message, about, known)
     if not isinstance(message, MessageReceived):
         return None
     return OldMessage(

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -124,6 +126,8 @@ _MEDIA: Final = frozenset({"image", "video", "video_note", "audio", "document", 
 KEPT_KINDS: Final = _MEDIA | {"contact", "location", "poll", "group_invite", "event"}
 """Kinds whose text is not all there is to them."""
 _REVOKE, _EDIT = 0, 14
+_LOOKED_UP_MAX: Final = 32
+"""Of those a message names: who mentions a whole group must not make the arrivals behind wait for each of its members."""
 _USER_SERVERS: Final = frozenset({"s.whatsapp.net", "lid"})
 _MILLISECONDS_FROM: Final = 100_000_000_000
 """The library tells some times in seconds, some in milliseconds; seconds reach this number in the year 5138."""
@@ -185,7 +189,25 @@ def lonely(code: int, native: Any) -> set[str]:
     chat_alt = recipient_alt if source.IsFromMe else sender_alt
     if is_user(chat) and chat_alt is None:
         lonely_ones.add(chat)
+    if code == MESSAGE:
+        people = map(_user_in, details.named(unwrap(native.Message)))
+        lonely_ones.update(islice((text for text in people if text is not None), _LOOKED_UP_MAX))
     return {text for text in lonely_ones if text is not None}
+
+
+def _user_in(text: str) -> str | None:
+    """The address of a person as a message's content writes it, without its device; None for anything else."""
+    user, _, server = text.rpartition("@")
+    name = user.partition(":")[0]
+    return f"{name}@{server}" if name and server in _USER_SERVERS else None
+
+
+def _person_of(known: Mapping[str, str], text: str) -> Person | None:
+    plain = _user_in(text)
+    if plain is None:
+        return None
+    jid, lid = pair(plain, None, known)
+    return Person(jid=jid, lid=lid)
 
 
 def _who(source: Any, known: Mapping[str, str], name: str | None = None) -> Person:
@@ -255,14 +277,14 @@ def message(native: Any, known: Mapping[str, str]) -> EventData | None:
         is_group=source.IsGroup and _server(chat) != "broadcast",
         timestamp=moment(info.Timestamp),
     )
-    data = said_event(native.Message, about)
+    data = said_event(native.Message, about, known)
     once = native.IsViewOnce or native.IsViewOnceV2 or native.IsViewOnceV2Extension
     if once and isinstance(data, MessageReceived):
         return msgspec.structs.replace(data, view_once=True)
     return data
 
 
-def said_event(content: Any, about: About) -> EventData | None:
+def said_event(content: Any, about: About, known: Mapping[str, str]) -> EventData | None:
     """What a message's content says, as the event for it; None when it says nothing to people."""
     said = _said(unwrap(content))
     if said is None:
@@ -278,7 +300,7 @@ def said_event(content: Any, about: About) -> EventData | None:
         return MessageRevoked(**changed)
     if kind == "reaction" and target and body.DESCRIPTOR.name == "ReactionMessage":
         return MessageReaction(emoji=text or "", **changed)
-    beside = details.beside(kind, body, _text_of)
+    beside = details.beside(kind, body, _text_of, partial(_person_of, known))
     if details.is_view_once(content):
         beside["view_once"] = True
     return MessageReceived(
@@ -297,10 +319,10 @@ def _text_of(content: Any) -> str | None:
     return found[1] if found is not None else None
 
 
-def outgoing_event(content: bytes, about: About) -> tuple[EventData | None, bytes | None]:
+def outgoing_event(content: bytes, about: About, known: Mapping[str, str]) -> tuple[EventData | None, bytes | None]:
     """What a message that was sent says, and what is kept of it."""
     native = e2e.Message.FromString(content)
-    return said_event(native, about), kept_content(native)
+    return said_event(native, about, known), kept_content(native)
 
 
 def kept_content(content: Any) -> bytes | None:

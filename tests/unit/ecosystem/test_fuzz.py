@@ -239,7 +239,7 @@ def test_data_of_events(name: str, data: object) -> None:
     try:
         found = msgspec.convert(data, EVENT_TYPES[name])
     except msgspec.ValidationError as error:
-        assert invalid(error).message
+        assert invalid(error, EVENT_TYPES[name]).message
     else:
         again = msgspec.json.decode(msgspec.json.encode(found), type=EVENT_TYPES[name])
         assert again == found

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+import datetime as dt
+import enum
+from typing import Annotated, Any, Literal
 
 import msgspec
 import pytest
@@ -19,7 +21,7 @@ class Inner(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class Command(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: str
-    count: int = 1
+    count: Annotated[int, msgspec.Meta(ge=1, le=100)] | None = 1
     labels: list[str] = []
     inner: Inner = Inner()
     extra: dict[str, Any] = {}
@@ -57,6 +59,61 @@ def test_what_does_not_fit_is_named(raw: bytes, field: str | None) -> None:
     assert caught.value.field == field
     assert caught.value.status == 422
     assert field is None or field in caught.value.message or "?" in field
+
+
+class Colour(enum.StrEnum):
+    RED = "red"
+    BLUE = "blue"
+
+
+class Asked(Command, frozen=True, forbid_unknown_fields=True):
+    at: dt.datetime | None = None
+    colour: Colour | None = None
+    colours: list[Colour] = []
+    size: Literal["s", "m"] = "s"
+    key: Annotated[str, msgspec.Meta(min_length=1)] | None = None
+    pair: tuple[int, int] | None = None
+    share: Annotated[float, msgspec.Meta(gt=0)] = 0.5
+    on: bool = False
+
+
+MEMBERS = "known: name, count, labels, inner, extra, at, colour, colours, size, key, pair, share, on"
+
+
+@pytest.mark.parametrize(
+    ("member", "message", "hint"),
+    [
+        ({"name": None}, "name: must be text, not null", None),
+        ({"count": "3"}, "count: must be a whole number, not text", None),
+        ({"count": 0}, "count: must be at least 1", None),
+        ({"count": 101}, "count: must be at most 100", None),
+        ({"count": 1.5}, "count: must be a whole number, not one with a fraction", None),
+        ({"labels": {}}, "labels: must be a list, not an object", None),
+        ({"inner": []}, "inner: must be an object, not a list", None),
+        ({"inner": {"delay": 1}}, "inner.delay: there is no such member", "known: delay_s"),
+        ({"nmae": 1}, "nmae: there is no such member", MEMBERS),
+        ({"at": "noon"}, "at: must be a time such as 2026-01-02T03:04:05Z", None),
+        ({"at": 5}, "at: must be a time such as 2026-01-02T03:04:05Z, not a whole number", None),
+        ({"colour": "green"}, "colour: 'green' is not possible here", "one of red, blue"),
+        ({"colours": ["red", "green"]}, "colours[1]: 'green' is not possible here", "one of red, blue"),
+        ({"size": "x"}, "size: 'x' is not possible here", "one of s, m"),
+        ({"key": ""}, "key: must have at least 1 character", None),
+        ({"pair": [1]}, "pair: must have exactly 2 entries", None),
+        ({"share": 0}, "share: must be more than 0", None),
+        ({"on": "yes"}, "on: must be true or false, not text", None),
+    ],
+)
+def test_what_does_not_fit_is_said_in_words(member: dict[str, Any], message: str, hint: str | None) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        decode_body(msgspec.json.encode({"name": "a"} | member), Asked)
+    assert (caught.value.message, caught.value.hint) == (message, hint)
+
+
+def test_what_is_missing_and_what_is_no_object() -> None:
+    with pytest.raises(InvalidRequest, match=r"^name: must be given$"):
+        decode_body(b"{}", Asked)
+    with pytest.raises(InvalidRequest, match=r"^the body: must be an object, not a list$"):
+        decode_body(b"[]", Asked)
 
 
 def test_an_escaped_backslash_is_no_nul() -> None:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from ecosystem.contract.events import Media, MessageUndecryptable, Place, ReceiptReceived, SharedContact
-from tests.unit.worker.test_translate import BEA, BEA_LID, build, message, native, source
+from ecosystem.contract.events import Media, MessageUndecryptable, Person, Place, ReceiptReceived, SharedContact
+from tests.unit.worker.test_translate import BEA, BEA_LID, GROUP, ME, ME_LID, build, message, native, source
 from worker.engine import details, translate
 from worker.engine.natives import e2e, neonize
 
@@ -22,6 +22,34 @@ def test_a_quote_carries_its_words() -> None:
     quoted = {"stanzaID": "M0", "quotedMessage": {"imageMessage": {"caption": "before"}}}
     found = said(extendedTextMessage={"text": "after", "contextInfo": quoted})
     assert (found.quoted_id, found.quoted_text, found.forwarded) == ("M0", "before", False)
+
+
+def test_who_is_quoted_and_mentioned_by_both_addresses() -> None:
+    context = {"stanzaID": "M0", "participant": "11:3@lid", "mentionedJID": [ME_LID, BEA, ME_LID]}
+    event = native(build(e2e.Message(), {"imageMessage": {"caption": "@11 @49", "contextInfo": context}}))
+    assert translate.lonely(translate.MESSAGE, event) == {ME_LID, BEA}
+    found = message(event, {ME_LID: ME, BEA: BEA_LID})
+    assert found.quoted_sender == Person(jid=ME, lid=ME_LID)
+    assert found.mentions == [Person(jid=ME, lid=ME_LID), Person(jid=BEA, lid=BEA_LID)]
+
+
+def test_whom_nobody_knows_is_mentioned_as_it_was_written_and_what_is_no_person_not_at_all() -> None:
+    context = {
+        "participant": GROUP,
+        "stanzaID": "M0",
+        "mentionedJID": [BEA_LID, "", "@lid", GROUP, "nonsense", "1@x@y"],
+    }
+    found = said(extendedTextMessage={"text": "x", "contextInfo": context})
+    assert (found.quoted_sender, found.mentions) == (None, [Person(lid=BEA_LID)])
+
+
+def test_a_whole_group_is_mentioned_without_asking_for_each() -> None:
+    everybody = [f"{number}@lid" for number in range(1, 2001)]
+    content = build(
+        e2e.Message(), {"extendedTextMessage": {"text": "@all", "contextInfo": {"mentionedJID": everybody}}}
+    )
+    assert len(translate.lonely(translate.MESSAGE, native(content))) == 32
+    assert len(message(native(content)).mentions) == 1024
 
 
 def test_what_was_forwarded() -> None:

@@ -151,6 +151,8 @@ def build(target: Any, fields: dict[str, Any]) -> Any:
         if isinstance(value, dict):
             getattr(target, name).SetInParent()
             build(getattr(target, name), value)
+        elif isinstance(value, list):
+            getattr(target, name).extend(value)
         else:
             setattr(target, name, value)
     return target
