@@ -128,16 +128,16 @@ class Relay:
 
     # --- rows
 
-    async def _store_each(self, events: Sequence[Event]) -> None:
+    async def _store_each(self, events: Sequence[Event], *, recovered: bool = False) -> None:
         """All at once; where the database refuses something in them, one by one, so that one odd event stops nobody else's."""
         try:
-            await self.store(events)
+            await self.store(events, recovered=recovered)
             return
         except psycopg.Error as error:
             _LOG.warning("events_refused", extra={"error": type(error).__name__, "events": len(events)})
         for event in events:
             try:
-                await self.store([event])
+                await self.store([event], recovered=recovered)
             except psycopg.Error as error:
                 about = {"event_id": event.id[:64], "session_id": event.session_id[:64]}
                 _LOG.error("event_refused", extra={**about, "error": type(error).__name__})
@@ -177,8 +177,15 @@ class Relay:
         for event in events:
             last = places.get(event.session_id, 0)
             if event.seq > last + 1:
-                await self._fill(event.session_id, last, event.seq)
+                await self._fill_safely(event.session_id, last, event.seq)
             places[event.session_id] = event.seq
+
+    async def _fill_safely(self, session_id: str, after_seq: int, before_seq: int) -> None:
+        """`_fill`, and no session whose hole the database refuses to hold ends the relay of all others."""
+        try:
+            await self._fill(session_id, after_seq, before_seq)
+        except psycopg.Error as error:
+            _LOG.error("hole_refused", extra={"session_id": session_id[:64], "error": type(error).__name__})
 
     async def _fill(self, session_id: str, after_seq: int, before_seq: int) -> None:
         """Everything between the two numbers, as far as the worker still has it."""
@@ -192,7 +199,7 @@ class Relay:
                 while place < before_seq - 1:
                     page = await self._source.events(session_id, after_seq=place, before_seq=before_seq, limit=PAGE)
                     if page.events:
-                        await self.store(page.events, recovered=True)
+                        await self._store_each(page.events, recovered=True)
                         place = page.events[-1].seq
                     if not page.more:
                         _LOG.warning(
@@ -225,11 +232,18 @@ class Relay:
         before, self._behind = self._behind, behind
         for session_id, seq in behind.items():
             if session_id in before:
-                await self._fill(session_id, places.get(session_id, 0), before[session_id] + 1)
-                async with self._database.transaction() as connection:
-                    now = await deliveries.cursors(connection, [session_id])
-                    if now.get(session_id, 0) < before[session_id] <= seq:
-                        await deliveries.move_cursors(connection, {session_id: before[session_id]})
+                await self._fill_safely(session_id, places.get(session_id, 0), before[session_id] + 1)
+                try:
+                    await self._catch_up(session_id, before[session_id], seq)
+                except psycopg.Error as error:
+                    _LOG.error("cursor_refused", extra={"session_id": session_id[:64], "error": type(error).__name__})
+
+    async def _catch_up(self, session_id: str, before_seq: int, sent_seq: int) -> None:
+        """What could not be had of a worker is not asked for again."""
+        async with self._database.transaction() as connection:
+            now = await deliveries.cursors(connection, [session_id])
+            if now.get(session_id, 0) < before_seq <= sent_seq:
+                await deliveries.move_cursors(connection, {session_id: before_seq})
 
 
 def with_metadata(event: Event, now: dict[str, Any] | None) -> Event:

@@ -30,7 +30,7 @@ async def held(orchestrated: Make) -> AsyncIterator[Orchestrated]:
 
 async def test_an_idle_unpaired_session_is_unloaded_and_the_next_request_loads_it(held: Orchestrated) -> None:
     await held.create("alpha")
-    view = await held.wait("alpha", timeout=30, reason="unloaded", pid=None)
+    view = await held.wait("alpha", timeout=30, reason="unloaded", pid=None, port=None)
     assert (view["status"], view["desired"], view["port"]) == ("disconnected", "running", None)
     began = time.monotonic()
     answer = await held.http("GET", "/api/alpha/app/status")
@@ -42,7 +42,7 @@ async def test_an_idle_unpaired_session_is_unloaded_and_the_next_request_loads_i
 
 async def test_many_requests_to_an_unloaded_session_start_it_once(held: Orchestrated) -> None:
     await held.create("alpha")
-    await held.wait("alpha", timeout=30, reason="unloaded", pid=None)
+    await held.wait("alpha", timeout=30, reason="unloaded", pid=None, port=None)
     answers = await asyncio.gather(*(held.http("GET", "/api/alpha/app/status") for _ in range(20)))
     assert {answer.status for answer in answers} == {200}
     assert held.processes.count("start", "alpha") == 2
@@ -50,7 +50,7 @@ async def test_many_requests_to_an_unloaded_session_start_it_once(held: Orchestr
 
 async def test_a_qr_code_asked_for_loads_the_session(held: Orchestrated) -> None:
     await held.create("alpha")
-    await held.wait("alpha", timeout=30, reason="unloaded", pid=None)
+    await held.wait("alpha", timeout=30, reason="unloaded", pid=None, port=None)
     asked = asyncio.create_task(held.http("GET", "/sessions/alpha/qr?wait=20&format=json"))
 
     async def loaded() -> bool:

@@ -190,8 +190,8 @@ def test_it_shuts_down_when_the_command_that_started_it_dies(settings: Settings)
     assert len(Members(settings.paths).find()) >= 5
     os.kill(middle, signal.SIGKILL)
     os.waitpid(middle, 0)
-    until("everything gone", lambda: not Members(settings.paths).find(), timeout=20)
-    assert instance.running(settings.paths) is None
+    until("everything gone", lambda: not Members(settings.paths).find(), timeout=60)
+    until("nobody running", lambda: instance.running(settings.paths) is None, timeout=60)
 
 
 def test_a_program_that_does_not_start_is_named_with_its_log(settings: Settings) -> None:

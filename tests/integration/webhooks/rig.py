@@ -248,7 +248,7 @@ class Rig:
         )
         return {row["state"]: row["n"] for row in found}
 
-    async def until(self, what: str, probe: Callable[[], object], timeout: float = 20) -> None:
+    async def until(self, what: str, probe: Callable[[], object], timeout: float = 60) -> None:
         """Returns once `probe`, awaited where it can be, is true. Raises AssertionError naming `what`, with the workers' log."""
         end = time.monotonic() + timeout
         while True:

@@ -14,6 +14,8 @@ from ecosystem.contract import keys
 from tests.integration.webhooks.rig import SECRET
 
 if TYPE_CHECKING:
+    import pytest
+
     from tests.integration.webhooks.rig import Rig
     from tests.support.webhook_sink import WebhookSink
 
@@ -72,6 +74,20 @@ async def test_odd_entries_stop_nobody(rig: Rig, sink: WebhookSink) -> None:
     await rig.send(good[1])
     await rig.until("the good ones", lambda: {event.id for event in good} <= set(sink.ids()))
     assert any(one.payload and one.payload.session_id == "naive" for one in sink.accepted["hook"])
+
+
+async def test_an_odd_session_with_holes_stops_nobody(
+    rig: Rig, sink: WebhookSink, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What is asked of a worker again, before an event and at rest, may be refused by the database as well."""
+    await rig.target(sink.url())
+    first, _, third = (rig.event("x" * 300) for _ in range(3))
+    await rig.send(first, third)
+    await rig.until("what the worker sent to be compared", lambda: "cursor_refused" in caplog.text, timeout=60)
+    assert "hole_refused" in caplog.text or "event_refused" in caplog.text
+    good = rig.event("one")
+    await rig.send(good)
+    await rig.until("the good one", lambda: good.id in sink.ids())
 
 
 async def test_events_of_other_formats_of_data_have_a_lane_too(rig: Rig, sink: WebhookSink) -> None:
