@@ -126,7 +126,7 @@ class Orchestrator:
         self.observer = Observer(redis_url, prefix=settings.redis_prefix, heartbeat_ttl_s=settings.heartbeat_ttl_s)
         self.processes = processes
         self.ports = PortAllocator(self.database, settings.ports, host=settings.worker_host)
-        self.keyring = Keyring(self.database, admin_key=admin_key)
+        self.keyring = Keyring(self.database, admin_key=admin_key, logins=settings.logins)
         self.limiter = Limiter(redis_url, prefix=settings.redis_prefix)
         self.trail = Trail(self.database, spool=settings.paths.root / "audit.spool", keep_s=settings.audit_keep_s)
         self.guard = make_guard(settings, self.keyring, self.limiter, self.trail, admin_key=admin_key)
@@ -135,7 +135,7 @@ class Orchestrator:
         self.workshop = Workshop(
             settings,
             redis_url=redis_url,
-            keys=(admin_key, gateway_key),
+            keys=(admin_key, gateway_key, *(f"{user}:{password}" for user, password in settings.logins.items())),
             push_key=push_key,
             grants=self.keyring.grants,
             open_secret=self.box.open,

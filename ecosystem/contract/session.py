@@ -223,6 +223,9 @@ class SessionView(msgspec.Struct, frozen=True):
     last_connected_at: datetime | None = None
     last_inbound_at: datetime | None = None
     restarts: int = 0
+    """How often its process died and was started again, since it was last started or its counters were reset."""
+    renewals: int = 0
+    """How often it was exchanged for a fresh one with nothing wrong: after pairing, to give memory back."""
     memory_bytes: int | None = None
     cpu_percent: float | None = None
     messages_in: int | None = None
@@ -285,6 +288,7 @@ class SessionStats(msgspec.Struct, frozen=True, kw_only=True):
     since: datetime | None
     uptime_s: float | None
     restarts: int
+    renewals: int
     memory_bytes: int | None
     cpu_percent: float | None
     messages_in: int | None

@@ -144,3 +144,10 @@ class WorkerProcess(msgspec.Struct, frozen=True):
     spawn_error: str | None = None
     held: bool = False
     description: str = ""
+    renewals: int = 0
+    """How many of its processes asked for a successor themselves, with nothing wrong: exit code REPLACE."""
+
+    @property
+    def restarts(self) -> int:
+        """How often a process was started because the one before it had died."""
+        return max(0, self.starts - 1 - self.renewals)

@@ -42,6 +42,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     # --- keys
     admin_api_key: str | None = None
     """Unset: generated at the first start into `admin.key`."""
+    app_basic_auth: str | None = None
+    """`user:password[,user:password]`: who may do all the admin key may, by basic authentication, as GoWA has it."""
     rate_limit_key_requests: Annotated[int, msgspec.Meta(ge=0, le=10_000_000)] = 60_000
     """Requests a minute for each key but the admin key; a minute's worth may come at once. 0: no limit."""
     rate_limit_key_sends: Annotated[int, msgspec.Meta(ge=0, le=10_000_000)] = 6_000
@@ -304,13 +306,19 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         )
 
     @property
+    def logins(self) -> dict[str, str]:
+        """Each user of `app_basic_auth` with the password."""
+        pairs = (part.strip().partition(":") for part in (self.app_basic_auth or "").split(",") if part.strip())
+        return {user: password for user, _, password in pairs}
+
+    @property
     def ports(self) -> range:
         """Every port a worker may be leased."""
         return range(self.base_port, self.base_port + self.max_sessions + self.spare_ports)
 
 
 SECRET_FIELDS: Final = frozenset(
-    {"admin_api_key", "database_url", "redis_url", "dashboard_basic_auth", "openai_key", "gemini_key"}
+    {"admin_api_key", "app_basic_auth", "database_url", "redis_url", "dashboard_basic_auth", "openai_key", "gemini_key"}
 ) | {"zapvisor_secret_key"}
 """Never shown: `describe`, logs and errors print `***` instead."""
 

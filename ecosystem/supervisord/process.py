@@ -121,7 +121,7 @@ class SessionProcess(Subprocess):  # type: ignore[misc]
     def __init__(self, config: SessionConfig) -> None:
         super().__init__(config)
         self.held = False
-        self.starts = 0
+        self.starts = self.renewals = 0
         self.exit_code: int | None = None
         self._running_since: float | None = None
         self._failure = ""
@@ -130,7 +130,7 @@ class SessionProcess(Subprocess):  # type: ignore[misc]
     def replace(self, config: SessionConfig) -> None:
         """Gives a process that does not run another specification; one of another generation gets a clean record with it."""
         if config.spec.generation != self.config.spec.generation:
-            self.starts = 0
+            self.starts = self.renewals = 0
             self._deaths = []
         self.config = config
         self.backoff = 0
@@ -210,6 +210,7 @@ class SessionProcess(Subprocess):  # type: ignore[misc]
         ran_s = time.monotonic() - self._running_since if self._running_since is not None else 0.0
         self._running_since = None
         flaps = False
+        self.renewals += code == WorkerExit.REPLACE
         if code not in UNHARMED:
             self._deaths = [at for at in self._deaths if time.monotonic() - at < FLAP_S]
             # What ends within a second supervisord paces by itself.
@@ -240,6 +241,7 @@ class SessionProcess(Subprocess):  # type: ignore[misc]
             pid=self.pid or None,
             uptime_s=round(time.monotonic() - self._running_since, 3) if self._running_since is not None else 0.0,
             starts=self.starts,
+            renewals=self.renewals,
             exit_code=self.exit_code,
             spawn_error=self.spawnerr or None,
             held=self.held and resting,

@@ -67,6 +67,15 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
 ADMIN_ID: Final = "admin"
 
 
+LOGIN_ID: Final = "login:"
+"""Before a user of `APP_BASIC_AUTH`: what stands for the id of a key."""
+
+
 def admin(way: Way) -> Caller:
     """The holder of the admin key."""
     return Caller(kind=Kind.ADMIN, key_id=ADMIN_ID, name="admin key", scopes=ALL_SCOPES, way=way)
+
+
+def login(user: str, way: Way) -> Caller:
+    """A user of `APP_BASIC_AUTH`, who may what the admin key may."""
+    return Caller(kind=Kind.ADMIN, key_id=f"{LOGIN_ID}{user}", name=user, scopes=ALL_SCOPES, way=way)

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Final
 
 from ecosystem.contract.access import KeyGrant, KeyStatus
 from ecosystem.contract.errors import ApiKeyExpired, ApiKeyRevoked, ApiKeyUnknown, DomainError, RegistryDown
-from orchestrator.access.caller import Caller, Kind, Way, admin
+from orchestrator.access.caller import LOGIN_ID, Caller, Kind, Way, admin, login
 from orchestrator.access.secret import digest
 from orchestrator.registry import keys as registry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from orchestrator.access.secret import Presented
     from orchestrator.registry.database import Database
@@ -34,11 +34,15 @@ _LOG: Final = logging.getLogger(__name__)
 
 
 class Keyring:
-    """The keys. `run` is the task that keeps them current; `learn` takes in what was just written here."""
+    """The keys. `run` is the task that keeps them current; `learn` takes in what was just written here.
 
-    def __init__(self, database: Database, *, admin_key: str) -> None:
+    `logins`: users with their passwords, who may what the admin key may.
+    """
+
+    def __init__(self, database: Database, *, admin_key: str, logins: Mapping[str, str] | None = None) -> None:
         self._database = database
         self._admin = digest(admin_key)
+        self._logins = {user: digest(f"{user}:{password}") for user, password in (logins or {}).items()}
         self._rows: dict[str, KeyRow] = {}
         self._by_hash: dict[bytes, str] = {}
         self._signed_out: dict[str, datetime] = {}
@@ -70,6 +74,10 @@ class Keyring:
         # Digests have one length, so that the time of comparing tells nothing of the key.
         if sum(hmac.compare_digest(each, self._admin) for each in digests):
             return admin(given.way)
+        if given.way == "basic":
+            for user, known in self._logins.items():
+                if hmac.compare_digest(digests[-1], known):
+                    return login(user, "basic")
         row = self._find(digests)
         if row is None:
             raise ApiKeyUnknown
@@ -81,12 +89,20 @@ class Keyring:
 
     def good(self, key_id: str) -> Caller | None:
         """The holder of a key by its id, as a cookie names it; None when the key is good no longer."""
+        user = key_id.removeprefix(LOGIN_ID)
+        if user != key_id:
+            return login(user, "cookie") if user in self._logins else None
         row = self._rows.get(key_id)
         now = datetime.now(UTC)
         if row is None or row.status(now) is not KeyStatus.ACTIVE:
             return None
         self._used[row.id] = now
         return _as_caller(row, "cookie")
+
+    @property
+    def has_logins(self) -> bool:
+        """Whether users with passwords may do what the admin key may."""
+        return bool(self._logins)
 
     def is_admin_key(self, key: str) -> bool:
         """Whether it is the admin key itself."""

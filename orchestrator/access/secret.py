@@ -28,7 +28,7 @@ class Presented(NamedTuple):
     """A key as a request carries it. Basic authentication is ambient: a browser adds it by itself, to foreign forms too."""
 
     texts: tuple[str, ...]
-    """Candidates: of basic authentication the password, then the user name."""
+    """Candidates; of basic authentication the password, the user name, and last both with a colon between them."""
     way: Literal["bearer", "header", "basic", "query"]
 
 
@@ -59,7 +59,7 @@ def digest(key: str) -> bytes:
 
 
 def presented(request: web.Request) -> Presented | None:
-    """The key of `Authorization: Bearer`, `X-API-Key`, or basic authentication (password, else user); None: there is none."""
+    """The key of `Authorization: Bearer`, `X-API-Key`, or basic authentication; None: there is none."""
     scheme, _, rest = request.headers.get("Authorization", "").partition(" ")
     rest = rest.strip()
     if scheme.lower() == "bearer" and rest:
@@ -67,6 +67,7 @@ def presented(request: web.Request) -> Presented | None:
     if scheme.lower() == "basic":
         pair = basic_pair(rest)
         texts = tuple(text for text in reversed(pair) if text) if pair is not None else ()
+        texts += (":".join(pair),) if pair is not None and all(pair) else ()
         return Presented(texts, "basic") if texts else None
     named = request.headers.get("X-API-Key")
     return Presented((named,), "header") if named else None

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Protocol
 import msgspec
 from aiohttp import web
 
+from ecosystem.contract.access import Scope
 from ecosystem.contract.envelope import Envelope
 from ecosystem.contract.errors import DomainError, InvalidRequest, NotSupportedByEngine, SessionNotFound
 from ecosystem.contract.ids import parse_phone
@@ -198,10 +199,13 @@ class DeviceRoutes:
     # --- one device
 
     async def add(self, request: web.Request) -> web.StreamResponse:
-        """A new session, started. Raises as SessionOrchestrator.create does."""
+        """A new session, started. Raises ScopeMissing, and as SessionOrchestrator.create does."""
         body = await read_body(request, AddDevice, empty=b"{}")
+        caller = caller_of(request)
         if body.webhook is not None:
-            self._webhooks.check(body.webhook, by_admin=caller_of(request).is_admin)
+            # Adding a device is control; who is told of its events is a setting here as anywhere.
+            caller.require_scope(Scope.SETTINGS)
+            self._webhooks.check(body.webhook, by_admin=caller.is_admin)
         try:
             view = await self._sessions.create(CreateSession(session_id=body.device_id), wait_s=START_PATIENCE_S)
         except DomainError as error:
@@ -209,7 +213,7 @@ class DeviceRoutes:
             raise
         results: dict[str, Any] = msgspec.to_builtins(device_of(view))
         if body.webhook is not None:
-            await self._webhooks.put(view.session_id, body.webhook, by_admin=caller_of(request).is_admin)
+            await self._webhooks.put(view.session_id, body.webhook, by_admin=caller.is_admin)
             results |= msgspec.to_builtins(body.webhook)
         return success("Device added", results)
 

@@ -29,7 +29,7 @@ from orchestrator.access.browser import (
     check_origin,
 )
 from orchestrator.access.caller import admin
-from orchestrator.access.secret import Presented, basic_pair
+from orchestrator.access.secret import Presented, basic_pair, digest
 
 if TYPE_CHECKING:
     from orchestrator.access.browser import BrowserSessions, SignedIn
@@ -43,7 +43,7 @@ _IN_PATHS: Final = "/?#&=%~!$'()*+,;:@[]-._"
 _STYLE: Final = (
     "body{font:16px/1.5 system-ui,sans-serif;display:grid;place-items:center;min-height:100vh;margin:0;background:#f4f5f7;"
     "color:#1d2330}form{background:#fff;padding:2rem;border-radius:.75rem;box-shadow:0 1px 6px #0002;width:min(22rem,90vw)}"
-    "h1{font-size:1.25rem;margin:0 0 1rem}label{display:block;margin-bottom:.25rem}input,button{font:inherit;width:100%;"
+    "h1{font-size:1.25rem;margin:0 0 1rem}label{display:block;margin:.75rem 0 .25rem}input,button{font:inherit;width:100%;"
     "box-sizing:border-box;padding:.6rem;border-radius:.4rem;border:1px solid #9aa3b2}button{margin-top:1rem;border:0;"
     "background:#0b6b3a;color:#fff;cursor:pointer}p{color:#a01515;margin:0 0 1rem}"
     "@media(prefers-color-scheme:dark){body{background:#12151b;color:#e8ebf1}form{background:#1c212b}"
@@ -56,15 +56,23 @@ PAGE_POLICY: Final = (
 _PAGE: Final = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>Zapvisor: sign in</title><style>{style}</style></head><body>
-<form method="post" action="/login"><h1>Zapvisor</h1>{problem}
-<label for="key">API key</label>
+<form method="post" action="/login"><h1>Zapvisor</h1>{problem}{user}
+<label for="key">{secret}</label>
 <input id="key" name="key" type="password" autocomplete="current-password" required autofocus>
 <input type="hidden" name="next" value="{next}"><button>Sign in</button></form></body></html>
 """
 
 
+_USER: Final = """
+<label for="user">User (none with an API key)</label>
+<input id="user" name="user" autocomplete="username">"""
+
+
 class SignIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Body of `POST /login`: a key, or user and password of `DASHBOARD_BASIC_AUTH`. `next`: where a browser goes then."""
+    """Body of `POST /login`: a key, or user and password of `DASHBOARD_BASIC_AUTH` or `APP_BASIC_AUTH`.
+
+    `next`: where a browser goes then.
+    """
 
     key: str | None = None
     user: str | None = None
@@ -108,7 +116,7 @@ class SignInRoutes:
         if pair is not None and self._basic_auth is not None:
             body = SignIn(user=pair[0], password=pair[1], next=request.query.get("next"))
             return self._signed_in(request, await self._attempt(request, body), body.next, as_page=True)
-        return _page(request.query.get("next"))
+        return self._page(request.query.get("next"))
 
     async def sign_in(self, request: web.Request) -> web.StreamResponse:
         """Raises SignInThrottled, ForeignOrigin, ApiKeyMissing, ApiKeyUnknown, ApiKeyRevoked, ApiKeyExpired, RegistryDown.
@@ -123,7 +131,7 @@ class SignInRoutes:
         except DomainError as error:
             if not is_form:
                 raise
-            return _page(body.next, error)
+            return self._page(body.next, error)
         return self._signed_in(request, caller, body.next, as_page=is_form)
 
     async def sign_out(self, request: web.Request) -> web.StreamResponse:
@@ -163,12 +171,19 @@ class SignInRoutes:
         self._note(request, caller, "sign-in", 200, "ok")
         return caller
 
+    @property
+    def _knows_users(self) -> bool:
+        return self._basic_auth is not None or self._guard.keyring.has_logins
+
     async def _identify(self, body: SignIn) -> Caller:
-        if body.user is not None and body.password is not None and self._basic_auth is not None:
-            given = f"{body.user}:{body.password}".encode("utf-8", "surrogateescape")
-            if hmac.compare_digest(hashlib.sha256(given).digest(), hashlib.sha256(self._basic_auth.encode()).digest()):
+        if body.user is not None and body.password is not None and self._knows_users:
+            given = f"{body.user}:{body.password}"
+            if self._basic_auth is not None and hmac.compare_digest(digest(given), digest(self._basic_auth)):
                 return admin("cookie")
-            raise ApiKeyUnknown("user and password do not fit")
+            try:
+                return self._guard.keyring.standing(Presented((given,), "basic"))
+            except ApiKeyUnknown:
+                raise ApiKeyUnknown("user and password do not fit") from None
         if not body.key:
             raise ApiKeyMissing("give a key", field="key")
         return await self._guard.keyring.identify(Presented((body.key,), "bearer"))
@@ -187,6 +202,21 @@ class SignInRoutes:
         self._set_cookies(response, fresh, secure=self._guard.whereabouts.is_secure(request))
         return response
 
+    def _page(self, onward: str | None, error: DomainError | None = None) -> web.Response:
+        text = _PAGE.format(
+            style=_STYLE,
+            problem=f'<p role="alert">{html.escape(error.message)}</p>' if error is not None else "",
+            user=_USER if self._knows_users else "",
+            secret="Password, or API key" if self._knows_users else "API key",
+            next=html.escape(_safe(onward), quote=True),
+        )
+        return web.Response(
+            text=text,
+            content_type="text/html",
+            status=error.status if error is not None else 200,
+            headers={"Content-Security-Policy": PAGE_POLICY, "Cache-Control": "no-store"},
+        )
+
     def _set_cookies(self, response: web.Response, fresh: SignedIn, *, secure: bool) -> None:
         for name, value, hidden in ((COOKIE, fresh.cookie, True), (CSRF_COOKIE, fresh.csrf_token, False)):
             response.set_cookie(
@@ -204,7 +234,9 @@ class SignInRoutes:
 async def _read(request: web.Request, *, is_form: bool) -> SignIn:
     if is_form:
         form = await _read_form(request)
-        return SignIn(key=form.get("key"), user=form.get("user"), password=form.get("password"), next=form.get("next"))
+        key, user = form.get("key"), form.get("user")
+        # The page has one field for what is secret.
+        return SignIn(key=key, user=user, password=key if user else None, next=form.get("next"))
     return decode_body(await _read_raw(request), SignIn)
 
 
@@ -223,16 +255,6 @@ async def _read_raw(request: web.Request) -> bytes:
     while raw and not request.content.at_eof() and len(raw) < BODY_MAX_BYTES:
         raw += await request.content.read(BODY_MAX_BYTES - len(raw))
     return raw
-
-
-def _page(onward: str | None, error: DomainError | None = None) -> web.Response:
-    problem = f'<p role="alert">{html.escape(error.message)}</p>' if error is not None else ""
-    return web.Response(
-        text=_PAGE.format(style=_STYLE, problem=problem, next=html.escape(_safe(onward), quote=True)),
-        content_type="text/html",
-        status=error.status if error is not None else 200,
-        headers={"Content-Security-Policy": PAGE_POLICY, "Cache-Control": "no-store"},
-    )
 
 
 def _safe(onward: str | None) -> str:

@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 from ecosystem.contract.session import DesiredState, SessionState
+from ecosystem.contract.worker import WorkerProcess
 from ecosystem.web import route_of
 
 if TYPE_CHECKING:
@@ -176,11 +177,16 @@ class FleetMetrics:
         restarts = CounterMetricFamily(
             "zapvisor_session_restarts", "Deaths of the session's process", labels=["session"]
         )
+        renewals = CounterMetricFamily(
+            "zapvisor_session_renewals", "Planned exchanges of the session's process", labels=["session"]
+        )
         for worker in told:
             process = self._fleet.look.process(worker.session_id)
-            starts = getattr(process, "starts", 1)
-            restarts.add_metric([worker.session_id], max(0, starts - 1))
+            if isinstance(process, WorkerProcess):
+                restarts.add_metric([worker.session_id], process.restarts)
+                renewals.add_metric([worker.session_id], process.renewals)
         yield restarts
+        yield renewals
         for name, about, key in _GAUGES:
             gauge = GaugeMetricFamily(f"zapvisor_session_{name}", about, labels=["session"])
             for worker in told:

@@ -9,6 +9,7 @@ from ecosystem.contract.errors import DomainError, InvalidRequest
 from ecosystem.contract.ids import parse_session_id
 from ecosystem.contract.operations import ActionOutcome, ActionOutcomes
 from ecosystem.contract.session import DesiredState, Reason, SessionView
+from ecosystem.contract.worker import WorkerProcess
 from orchestrator.registry.rows import Filter
 from orchestrator.sessions.service import Listing
 from orchestrator.sessions.views import counters_of
@@ -44,8 +45,11 @@ class Operations:
         row = await self._sessions.row(session_id)
         process = self._sessions.fleet.look.process(session_id)
         shown: dict[str, list[object]] = {}
-        if process is not None and hasattr(process, "starts"):
-            shown["restarts"] = [row.generation, max(0, process.starts - 1)]
+        if isinstance(process, WorkerProcess):
+            shown = {
+                "restarts": [row.generation, process.restarts],
+                "renewals": [row.generation, process.renewals],
+            }
         assessment = self._sessions.fleet.assess(session_id, await self._sessions.beat(session_id))
         if assessment.beat is not None:
             worker = assessment.beat.heartbeat

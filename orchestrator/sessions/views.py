@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from ecosystem.contract.ids import Jid, jid_user
 from ecosystem.contract.session import Reason, SessionView
@@ -12,6 +12,7 @@ from orchestrator.sessions.repairs import REPAIRS
 
 if TYPE_CHECKING:
     from ecosystem.contract.heartbeat import Heartbeat
+    from ecosystem.contract.worker import WorkerProcess
     from orchestrator.observed import Beat
     from orchestrator.reconcile.fleet import Fleet
     from orchestrator.registry.rows import SessionRow
@@ -92,9 +93,8 @@ def make_view(row: SessionRow, fleet: Fleet, beat: Beat | Unknown | None) -> Ses
         since=worker.since if worker is not None and worker.state is shown.status else row.status_since,
         last_connected_at=(worker.last_connected_at if worker is not None else None) or row.last_connected_at,
         last_inbound_at=worker.last_inbound_at if worker is not None else None,
-        restarts=_since_reset(
-            row, "restarts", row.generation, max(0, process.starts - 1) if process is not None else 0
-        ),
+        restarts=_of_process(row, "restarts", process),
+        renewals=_of_process(row, "renewals", process),
         memory_bytes=worker.memory_bytes if worker is not None else None,
         cpu_percent=worker.cpu_percent if worker is not None else None,
         messages_in=_counted(row, worker, "messages_in"),
@@ -127,6 +127,10 @@ def _counted(row: SessionRow, worker: Heartbeat | None, name: str) -> int | None
     if worker is None:
         return None
     return _since_reset(row, name, worker.incarnation, counters_of(worker)[name])
+
+
+def _of_process(row: SessionRow, name: Literal["restarts", "renewals"], process: WorkerProcess | None) -> int:
+    return _since_reset(row, name, row.generation, getattr(process, name)) if process is not None else 0
 
 
 def _since_reset(row: SessionRow, name: str, life: str | int, count: int) -> int:

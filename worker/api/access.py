@@ -31,6 +31,8 @@ from ecosystem.web import KEY_KIND, KEY_KIND_HEADER, read_body
 from worker.api.edge import Routes, success
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from aiohttp.typedefs import Handler, Middleware
 
     from ecosystem.contract.worker import WorkerSpec
@@ -98,15 +100,15 @@ class Access:
         self.revision, self._grants = update.revision, update.keys
         return True
 
-    def admit(self, method: str, raw_path: str, key: bytes) -> Admitted:
-        """Whose key it is. Raises ApiKeyMissing, ApiKeyUnknown, ApiKeyExpired, ScopeMissing."""
-        if not key:
+    def admit(self, method: str, raw_path: str, *keys: bytes) -> Admitted:
+        """Whose key is among `keys`. Raises ApiKeyMissing, ApiKeyUnknown, ApiKeyExpired, ScopeMissing."""
+        if not keys:
             raise ApiKeyMissing
-        digest = hashlib.sha256(key).hexdigest().encode()
+        digests = [hashlib.sha256(key).hexdigest().encode() for key in keys]
         # Every hash is compared, each in constant time: the time taken tells nothing about which one was near.
-        is_master = sum(hmac.compare_digest(digest, text) for text in self._masters) > 0
-        is_push = hmac.compare_digest(digest, self._push)
-        found = [grant for grant in self._grants if hmac.compare_digest(digest, grant.hash.lower().encode())]
+        is_master = _fits(digests, self._masters)
+        is_push = _fits(digests, (self._push,))
+        found = [grant for grant in self._grants if _fits(digests, (grant.hash.lower().encode(),))]
         if raw_path == UPDATE_PATH:
             if is_push:
                 return Admitted("gateway")
@@ -169,7 +171,7 @@ def guard(access: Access) -> Middleware:
         if request.path in OPEN_PATHS:
             return await handler(request)
         path = _routed_path(request)
-        who = access.admit(request.method, path, presented_key(request))
+        who = access.admit(request.method, path, *presented_keys(request))
         # Of a request the gateway carries its word counts: by its own key alone each one would be the admin's.
         told = request.headers.get(KEY_KIND_HEADER) if who.kind == "admin" else None
         request[KEY_KIND] = told or who.kind
@@ -215,18 +217,23 @@ def _routed_path(request: web.Request) -> str:
     return UPDATE_PATH if request.match_info.handler is update else request.rel_url.raw_path
 
 
-def presented_key(request: web.Request) -> bytes:
-    """The key of a request: bearer token, X-API-Key, or of basic authentication the password, else the user; else empty."""
+def presented_keys(request: web.Request) -> list[bytes]:
+    """What may be the key of a request: bearer token, X-API-Key, or of basic authentication password, user, and both."""
     scheme, _, rest = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() == "bearer":
-        return _raw(rest.strip())
     if scheme.lower() == "basic":
         try:
-            user, _, password = base64.b64decode(rest.strip(), validate=True).partition(b":")
+            both = base64.b64decode(rest.strip(), validate=True)
         except (binascii.Error, ValueError):
-            return b""
-        return password or user
-    return _raw(request.headers.get("X-API-Key", ""))
+            return []
+        user, _, password = both.partition(b":")
+        return [key for key in (password, user, both if user and password else b"") if key]
+    given = rest.strip() if scheme.lower() == "bearer" else request.headers.get("X-API-Key", "")
+    return [_raw(given)] if given else []
+
+
+def _fits(digests: list[bytes], known: Iterable[bytes]) -> bool:
+    """Whether any digest is known; all of them are compared."""
+    return sum(hmac.compare_digest(digest, text) for digest in digests for text in known) > 0
 
 
 def _raw(text: str) -> bytes:

@@ -152,6 +152,7 @@ TEXTS: Final[dict[str, str]] = {
     "REPAIR AT": "REPARO EM",
     "REQUEST ID": "ID DA REQUISIÇÃO",
     "RESEALED": "RECIFRADOS",
+    "RENEWALS": "RENOVAÇÕES",
     "RESTARTS": "REINÍCIOS",
     "RESULT": "RESULTADO",
     "RESULTS": "RESULTADOS",

@@ -205,6 +205,8 @@ TEXTS: Final[dict[str, str]] = {
     "pid": "pid",
     "uptime": "ativa há",
     "restarts": "reinícios",
+    "renewals": "renovações",
+    "{count}, planned": "{count}, planejadas",
     "messages in/out": "mensagens rec./env.",
     "proxy": "proxy",
     "last error": "último erro",

@@ -47,10 +47,13 @@ def test_the_common_options_work_before_and_after_the_verb(api: ApiStandIn, zap:
 
 
 def test_list(api: ApiStandIn, zap: Zap) -> None:
-    api.on("GET /sessions", Reply(200, page(view(), view("beta", status="error", reason="banned", pid=None), total=7)))
+    api.on(
+        "GET /sessions",
+        Reply(200, page(view(health="degraded"), view("beta", status="error", reason="banned", pid=None), total=7)),
+    )
     told = zap("ls", "--status", "error", "--search", "be ta")
     assert told.out.splitlines()[1].split() == [
-        "alpha", "connected", "pairing", "-", "3001", "4711", "14.3", "MiB", "1m", "15s", "0",
+        "alpha", "connected", "pairing", "degraded", "-", "3001", "4711", "14.3", "MiB", "1m", "15s", "0",
     ]  # fmt: skip
     assert "2 of 7" in told.err
     assert api.asked[-1].query == {"status": "error", "search": "be ta", "limit": "500", "offset": "0"}

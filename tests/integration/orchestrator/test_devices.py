@@ -33,6 +33,10 @@ def refused(answer: Answer, status: int, code: str, field: str | None = None) ->
     assert answer.body["results"].get("field") == field
 
 
+async def key_with(zap: Orchestrated, *scopes: str) -> str:
+    return str((await zap.http("POST", "/keys", {"name": "helper", "scopes": list(scopes)})).body["api_key"])
+
+
 async def authenticated(zap: Orchestrated, session_id: str) -> None:
     await zap.processes.stand_ins[session_id].become(SessionState.AUTHENTICATED, Reason.ONLINE, JID)
     await zap.wait(session_id, status="authenticated")
@@ -134,6 +138,14 @@ async def test_device_login_logout_and_list(zap: Orchestrated, named: str) -> No
     await authenticated(zap, "shop")
     results(await zap.http("POST", f"/device/logout{query}", body, headers=headers))
     await zap.wait("shop", reason="logged_out")
+
+
+async def test_whoever_may_add_devices_needs_the_scope_of_settings_for_their_webhooks(zap: Orchestrated) -> None:
+    control, both = await key_with(zap, "control"), await key_with(zap, "control", "settings")
+    refused(await zap.http("POST", "/devices", {"device_id": "shop", **HOOK}, key=control), 403, "scope_missing")
+    refused(await zap.http("GET", "/devices/shop"), 404, "session_not_found", "device_id")
+    assert results(await zap.http("POST", "/devices", {"device_id": "bare"}, key=control))["id"] == "bare"
+    assert results(await zap.http("POST", "/devices", {"device_id": "shop", **HOOK}, key=both))["id"] == "shop"
 
 
 async def test_a_device_s_webhook(zap: Orchestrated) -> None:

@@ -115,6 +115,12 @@ def test_any_other_exit_code_is_restarted(forked: Supervised, code: int) -> None
         return found is not None and found.starts >= 2 and found.exit_code == code
 
     until("a second start", restarted)
+    seen = forked.listed(name)
+    assert seen is not None
+    planned = code is WorkerExit.REPLACE
+    assert (seen.renewals > 0, seen.restarts > 0) == (planned, not planned), (
+        "one that asks for a successor has not failed"
+    )
     forked.client.session_stop(name)
 
 

@@ -96,7 +96,7 @@ def test_every_field_has_its_own_name_in_the_environment_and_in_toml(name: str, 
         "redis_url": "redis://h:1/0", "session_storage_path": "/srv/x", "log_dir": "/srv/x", "base_port": 5001,
         "port": 2999, "qr_code_timeout_s": 21, "heartbeat_ttl_s": 10, "heartbeat_interval_s": 1, "redis_prefix": "other",
         "body_limit_bytes": 2048, "log_max_bytes": 20000, "event_stream_max": 2000, "event_stream_keep": 2000,
-        "webhook_backlog_max": 2000, "sign_in_hold_s": 90, "connections_max": 99,
+        "webhook_backlog_max": 2000, "sign_in_hold_s": 90, "connections_max": 99, "app_basic_auth": "ana:password-of-ana-1",
     }.get(name)  # fmt: skip
     kind = str(FIELDS[name].type)
     if value is None:
@@ -397,7 +397,8 @@ def test_a_saved_file_that_does_not_fit(content: bytes | None, tmp_path: Path) -
 
 @pytest.mark.parametrize("name", sorted(SECRET_FIELDS))
 def test_secrets_are_not_shown(name: str) -> None:
-    url = {"database_url": "postgresql://u:{}@h/d", "redis_url": "redis://:{}@h"}.get(name, "{}")
+    urls = {"database_url": "postgresql://u:{}@h/d", "redis_url": "redis://:{}@h", "app_basic_auth": "u:{}-xyz"}
+    url = urls.get(name, "{}")
     settings = check({"home": "/srv/z", name: url.format(SECRET)})
     assert SECRET in getattr(settings, name)
     assert SECRET not in f"{settings} {settings!r} {[settings]}"
@@ -409,6 +410,20 @@ def test_secrets_are_not_in_errors(name: str, folder: Path) -> None:
     error = refused(environ={}, folder=folder)
     assert error.field == name
     assert SECRET not in f"{error} {error.hint} {error.__cause__} {error.problem()}"
+
+
+@pytest.mark.parametrize("text", ["ana", "ana:short", f":{'x' * 20}", f"ana:{'x' * 20},ben:short", f"ana:{'x' * 15}\t"])
+def test_a_login_that_could_be_guessed_or_sent_by_nobody_is_refused(text: str) -> None:
+    with pytest.raises(InvalidSettings) as caught:
+        check({"home": "/srv/z", "app_basic_auth": text})
+    assert caught.value.field == "APP_BASIC_AUTH"
+    assert "x" * 15 not in f"{caught.value} {caught.value.hint}"
+
+
+def test_logins() -> None:
+    settings = check({"home": "/srv/z", "app_basic_auth": "ana:of-ana-1234567890, ben:of:ben:1234567890"})
+    assert settings.logins == {"ana": "of-ana-1234567890", "ben": "of:ben:1234567890"}
+    assert check({"home": "/srv/z"}).logins == {}
 
 
 def test_every_field_that_sounds_secret_is_one() -> None:
