@@ -221,7 +221,7 @@ def _answer(
 def _from_http(request: web.Request, error: web.HTTPException) -> DomainError:
     """aiohttp's own refusals in our words."""
     if error.status == 404:
-        return RouteNotFound(f"there is nothing at {_printable(request.path)}")
+        return RouteNotFound(f"there is nothing at {_printable(request.path)}", hint="/docs shows every route")
     if isinstance(error, web.HTTPMethodNotAllowed):
         allowed = ", ".join(sorted(error.allowed_methods))
         return MethodNotAllowed(f"{request.method} is not possible here", hint=f"allowed: {allowed}")

@@ -17,6 +17,7 @@ from ecosystem.contract.errors import (
     SessionLoggedOut,
     SessionNotAuthenticated,
 )
+from ecosystem.contract.ids import DEFAULT_SESSION
 from ecosystem.contract.session import Reason, SessionState
 from worker.engine import protocol as say
 from worker.rests import AFTER_BAN_S
@@ -91,4 +92,6 @@ def why_not(session_id: str, state: SessionState, reason: Reason, detail: str | 
     if reason is Reason.PAIRING_EXPIRED:
         return PairingExpired(hint=again, **about)
     hint = "scan the QR code or use a pairing code" if state is SessionState.CONNECTED else None
+    if hint and session_id == DEFAULT_SESSION:
+        hint += f"; a request that names no session is for {DEFAULT_SESSION}: X-Device-Id names another one"
     return SessionNotAuthenticated(hint=hint, **about)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 FORMATS: Final = click.Choice(["zapvisor", "gowa"])
 STATES: Final = click.Choice(["pending", "delivered", "dead"])
+ULID_LENGTH: Final = 26
 
 WEBHOOK = click.argument("webhook")
 SINCE = click.option("--since", metavar="TIME", help="Those from then on, as 2026-01-31T00:00:00Z.")
@@ -112,10 +113,10 @@ def list_(call: Call, session: SessionId | None) -> None:
     """Show the webhooks.
 
     STATE is ok, failing, paused (it failed too often in a row and is only probed now and then), probing or disabled.
-    With --quiet, only their ids, one a line.
+    The other commands take a webhook's id or its name. With --quiet, only the ids, one a line.
     """
     from cli.output.screen import Column
-    from cli.output.targets import shown_state
+    from cli.output.targets import shown_error, shown_state
     from ecosystem.contract.webhook import WebhookList
 
     answer = call.client.get("/webhooks", {"session_id": session} if session else None)
@@ -146,18 +147,18 @@ def list_(call: Call, session: SessionId | None) -> None:
                 ", ".join(view.events),
                 shown_state(view),
                 str(view.pending),
-                view.last_error or "-",
+                shown_error(view),
             )
             for view in found
         ],
     )
 
 
-@verb("describe", examples=("zapvisor webhook describe ID",))
+@verb("describe", examples=("zapvisor webhook describe ID", "zapvisor webhook describe CRM"))
 @WEBHOOK
 def describe(call: Call, webhook: str) -> None:
     """Show all there is to know about one webhook."""
-    _show(call, call.client.get(_path(webhook)).body)
+    _show(call, call.client.get(_path(call, webhook)).body)
 
 
 @verb("delete", examples=("zapvisor webhook delete ID", "zapvisor webhook delete ID --yes"))
@@ -166,7 +167,7 @@ def describe(call: Call, webhook: str) -> None:
 def delete(call: Call, webhook: str, yes: bool) -> None:
     """Delete a webhook; what waits for it is dropped."""
     call.confirm(tr("Delete {name}, and drop what waits for it?", name=webhook), yes=yes)
-    call.client.delete(_path(webhook))
+    call.client.delete(_path(call, webhook))
     if call.json:
         call.screen.data({"deleted": webhook})
     else:
@@ -179,12 +180,12 @@ def delete(call: Call, webhook: str, yes: bool) -> None:
 def test(call: Call, webhook: str, event: str) -> int:
     """Send one request now and tell what came back.
 
-    WEBHOOK is the id of one, or any URL. The exit code is 1 unless the answer was good.
+    WEBHOOK is the id or name of one, or any URL. The exit code is 1 unless the answer was good.
     """
     from ecosystem.contract.webhook import SentWebhook
 
-    field = "url" if "://" in webhook else "webhook_id"
-    answer = call.client.post("/webhooks/send", {field: webhook, "event": event}, wait=120)
+    which = {"url": webhook} if "://" in webhook else {"webhook_id": _id_of(call, webhook)}
+    answer = call.client.post("/webhooks/send", which | {"event": event}, wait=120)
     sent = answer.decode(SentWebhook)
     if call.json:
         call.screen.data(answer.body)
@@ -235,7 +236,12 @@ def stats(call: Call, session: SessionId | None) -> None:
 def deliveries(call: Call, /, webhook: str, session: SessionId | None, **given: Any) -> None:
     """Show what was sent to a webhook, newest first, with each answer."""
     query = {name: value for name, value in (given | {"session_id": session}).items() if value is not None}
-    _table(call, call.client.get(f"{_path(webhook)}/deliveries", query).body, tr("no deliveries"), without="webhook_id")
+    _table(
+        call,
+        call.client.get(f"{_path(call, webhook)}/deliveries", query).body,
+        tr("no deliveries"),
+        without="webhook_id",
+    )
 
 
 @verb("dead-letters", examples=("zapvisor webhook dead-letters",))
@@ -275,7 +281,7 @@ def replay(
     body |= {"session_id": session} if session else {}
     body |= {"events": list(events)} if events else {}
     body |= {"source": "worker"} if from_worker else {}
-    answer = call.client.post(f"{_path(webhook)}/replay", body, wait=60)
+    answer = call.client.post(f"{_path(call, webhook)}/replay", body, wait=60)
     if call.json:
         call.screen.data(answer.body)
         return
@@ -324,17 +330,38 @@ def _headers(pairs: Sequence[str]) -> dict[str, str]:
 
 
 def _patch(call: Call, webhook: str, body: dict[str, Any], done: str) -> None:
-    answer = call.client.request("PATCH", _path(webhook), body=body)
+    answer = call.client.request("PATCH", _path(call, webhook), body=body)
     if call.json:
         call.screen.data(answer.body)
     else:
         call.screen.done(f"{webhook} {done}")
 
 
-def _path(webhook: str) -> str:
+def _path(call: Call, webhook: str) -> str:
+    """The path of a webhook. Raises as `_id_of`."""
     from cli.client import segment
 
-    return f"/webhooks/{segment(webhook)}"
+    return f"/webhooks/{segment(_id_of(call, webhook))}"
+
+
+def _id_of(call: Call, webhook: str) -> str:
+    """The id of a webhook given by its id or name; what nobody is called is left to the server to refuse.
+
+    Raises InvalidRequest where several have that name.
+    """
+    from ecosystem.contract.errors import InvalidRequest
+    from ecosystem.contract.webhook import WebhookList
+
+    if len(webhook) == ULID_LENGTH and webhook.isalnum() and webhook.isupper():
+        return webhook
+    found = [view.id for view in call.client.get("/webhooks").decode(WebhookList).webhooks if view.name == webhook]
+    if len(found) > 1:
+        raise InvalidRequest(
+            tr("{count} webhooks are called {name}", count=len(found), name=webhook),
+            field="webhook",
+            hint=tr("say which by its id: {ids}", ids=", ".join(found)),
+        )
+    return found[0] if found else webhook
 
 
 def _show(call: Call, body: bytes) -> None:

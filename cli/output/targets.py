@@ -25,6 +25,11 @@ def state_of(view: WebhookView) -> str:
     return "failing" if view.failures_in_a_row else "ok"
 
 
+def shown_error(view: WebhookView) -> str:
+    """What went wrong last, while something is wrong; `-` where all is well again."""
+    return (view.last_error if state_of(view) != "ok" else None) or "-"
+
+
 def shown_state(view: WebhookView) -> str:
     """The same in the language of the reader."""
     words = {

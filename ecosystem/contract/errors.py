@@ -212,6 +212,7 @@ class SessionNotFound(DomainError):
 
     kind = ErrorKind.NOT_FOUND
     code = "session_not_found"
+    default_hint = "GET /sessions lists them all"
 
 
 class ChatNotFound(DomainError):
@@ -233,6 +234,7 @@ class WebhookNotFound(DomainError):
 
     kind = ErrorKind.NOT_FOUND
     code = "webhook_not_found"
+    default_hint = "GET /webhooks lists them all"
 
 
 class DeliveryNotFound(DomainError):

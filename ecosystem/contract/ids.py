@@ -35,6 +35,9 @@ RESERVED_SESSION_IDS: Final[frozenset[str]] = frozenset(
 )  # fmt: skip
 """Words that are (or will be) the first segment of a route."""
 
+DEFAULT_SESSION: Final = "default"
+"""The session of requests that name none."""
+
 _CROCKFORD: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 

@@ -91,6 +91,7 @@ class DomainError(Exception):
     code: ClassVar[str] = "internal"
     http_status: ClassVar[int | None] = None
     default_retry_after_s: ClassVar[float | None] = None
+    default_hint: ClassVar[str | None] = None
 
     def __init__(
         self,
@@ -104,7 +105,7 @@ class DomainError(Exception):
         upstream_code: str | None = None,
     ) -> None:
         self.message = message or (type(self).__doc__ or self.code).strip().splitlines()[0]
-        self.hint = hint
+        self.hint = hint if hint is not None else self.default_hint
         self.field = field
         self.session_id = session_id
         self.state = state

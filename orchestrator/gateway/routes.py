@@ -142,7 +142,7 @@ class Gateway:
     async def _default(self, method: str, path: str) -> SessionRow:
         """The session of requests that name none, created on first use. Raises RouteNotFound rather than for a mistyped path."""
         if DEFAULT not in self._sessions.fleet.rows and not knows(method, path):
-            raise RouteNotFound(f"there is nothing at {path}")
+            raise RouteNotFound(f"there is nothing at {path}", hint="/docs shows every route")
         return await self._names.default(wait_s=FIRST_START_S)
 
     async def _carry(self, request: web.Request, path: str, query: str, names: list[Name]) -> web.StreamResponse:

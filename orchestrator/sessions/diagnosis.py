@@ -68,5 +68,5 @@ class Diagnosis:
 
 def _found(row: SessionRow | None, session_id: str) -> SessionRow:
     if row is None:
-        raise SessionNotFound(session_id=session_id, hint="GET /sessions lists them all")
+        raise SessionNotFound(session_id=session_id)
     return row

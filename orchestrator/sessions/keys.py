@@ -148,7 +148,7 @@ async def _check_session(connection: Connection, session_id: str) -> None:
     # Locked: a session that is deleted meanwhile takes this key with it, or is gone before.
     row = await session_registry.get(connection, session_id, lock=True)
     if row is None or row.deleting:
-        raise SessionNotFound(session_id=session_id, hint="GET /sessions lists them all")
+        raise SessionNotFound(session_id=session_id)
 
 
 def _check_name(name: str) -> str:

@@ -22,7 +22,7 @@ from ecosystem.contract.errors import (
     SessionNotFound,
     WorkerStarting,
 )
-from ecosystem.contract.ids import Jid, bare_jid, parse_recipient, parse_session_id
+from ecosystem.contract.ids import DEFAULT_SESSION, Jid, bare_jid, parse_recipient, parse_session_id
 from ecosystem.contract.session import CreateSession, Reason
 from orchestrator.observed import Beat
 
@@ -33,8 +33,7 @@ if TYPE_CHECKING:
     from orchestrator.registry.rows import SessionRow
     from orchestrator.sessions.service import SessionOrchestrator
 
-DEFAULT: Final = "default"
-"""The session of requests that name none."""
+DEFAULT: Final = DEFAULT_SESSION
 NAME_MAX: Final = 255
 HEADER: Final = "X-Device-Id"
 FIELD: Final = "device_id"

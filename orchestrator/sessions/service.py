@@ -418,7 +418,7 @@ async def _must(connection: Connection, session_id: str, *, lock: bool) -> Sessi
     if row is None:
         # Whoever would change it reads which one is missing; whoever looks or is led there reads the stable sentence.
         message = f"session {session_id} not found" if lock else None
-        raise SessionNotFound(message, session_id=session_id, hint="GET /sessions lists them all")
+        raise SessionNotFound(message, session_id=session_id)
     return row
 
 

@@ -203,9 +203,13 @@ async def _find(request: web.Request, phone: str | None) -> StoredMessage:
         message = await store.get_message(chat.jid if chat else jid, message_id)
     else:
         message = await store.find_message(message_id)
-    if message is None or message.kind == _GONE:
+    if message is None:
         where = "this chat" if phone else "any chat of this session"
-        raise MessageNotFound(f"the message is not in {where}", field="message_id")
+        raise MessageNotFound(
+            f"the message is not in {where}", field="message_id", hint="GET /chat/{chat_jid}/messages lists them"
+        )
+    if message.kind == _GONE:
+        raise MessageNotFound("the message was revoked", field="message_id")
     return message
 
 

@@ -170,15 +170,16 @@ TEXTS: Final[dict[str, str]] = {
     "Show the instance: address, counts of sessions, and every process with its pid, uptime and memory.": "Mostra a instância: endereço, contagem de sessões, e cada processo com pid, tempo no ar e memória.",
     "Show the instance: counts, processes, address.": "Mostra a instância: contagens, processos, endereço.",
     "Show the JSON Schema of what a command prints with --json.": "Mostra o JSON Schema do que um comando imprime com --json.",
-    "Show the log of a session or of a program.": "Mostra o log de uma sessão ou de um programa.",
+    "Show the log of a session, of all sessions, or of a program.": "Mostra o log de uma sessão, de todas, ou de um programa.",
     "Show the present code and end.": "Mostra o código atual e termina.",
     "Show the saved servers; the current one has a star.": "Mostra os servidores salvos; o atual tem uma estrela.",
     "Show the sessions.": "Mostra as sessões.",
     "Show the virtual phones and what is linked to them.": "Mostra os telefones virtuais e o que está vinculado a eles.",
     "Show the webhooks.": "Mostra os webhooks.",
     "STATE is ok, failing, paused (it failed too often in a row and is only probed now and then), probing or disabled. "
-    "With --quiet, only their ids, one a line.": "STATE é ok, falhando, pausado (falhou vezes demais "
-    "seguidas e só é sondado de vez em quando), sondando ou desativado. Com --quiet, só os ids, um por linha.",
+    "The other commands take a webhook's id or its name. With --quiet, only the ids, one a line.": "STATE é ok, falhando, "
+    "pausado (falhou vezes demais seguidas e só é sondado de vez em quando), sondando ou desativado. Os outros comandos "
+    "aceitam o id de um webhook ou o seu nome. Com --quiet, só os ids, um por linha.",
     "Show what a virtual phone got, decrypted.": "Mostra o que um telefone virtual recebeu, decifrado.",
     "Show what happens in the sessions, as it happens.": "Mostra o que acontece nas sessões, quando acontece.",
     "Show what the present key is and may do.": "Mostra o que a chave atual é e pode fazer.",
@@ -234,7 +235,7 @@ TEXTS: Final[dict[str, str]] = {
     "Virtual phones.": "Telefones virtuais.",
     "Watch memory and messages of every session, live.": "Acompanha memória e mensagens de cada sessão, ao vivo.",
     "Watching": "Acompanhamento",
-    "WEBHOOK is the id of one, or any URL. The exit code is 1 unless the answer was good.": "WEBHOOK é o id de um, ou qualquer URL. O código de saída é 1 se a resposta não foi boa.",
+    "WEBHOOK is the id or name of one, or any URL. The exit code is 1 unless the answer was good.": "WEBHOOK é o id ou o nome de um, ou qualquer URL. O código de saída é 1 se a resposta não foi boa.",
     "Webhooks": "Webhooks",
     "Webhooks: who is told of events, and what came of it.": "Webhooks: quem é avisado dos eventos, e o que resultou disso.",
     "What it may do; may be repeated.": "O que ela pode fazer; pode ser repetido.",

@@ -57,7 +57,7 @@ async def test_a_revoked_text(bench: Paired) -> None:
     gone = await stored(bench, message)
     assert (gone["kind"], gone["content"]) == ("revoked", "")
     again = await send_json(bench, f"/message/{message}/revoke", {"phone": BEA})
-    assert again["code"] == "message_not_found"
+    assert (again["code"], again["message"]) == ("message_not_found", "the message was revoked")
 
 
 async def test_an_admin_revokes_a_members_message(bench: Paired) -> None:

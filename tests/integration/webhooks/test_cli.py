@@ -52,7 +52,8 @@ async def test_the_life_of_a_webhook(stage: Stage, sink: WebhookSink, tmp_path: 
         assert "hidden-token" not in said
         assert "my secret" not in said
 
-    assert "200 in" in await zapvisor(stage, "test", webhook)
+    assert webhook in await zapvisor(stage, "describe", "CRM")
+    assert "200 in" in await zapvisor(stage, "test", "CRM")
     assert sink.received[0].headers["Authorization"] == "Bearer hidden-token"
     sink.behave("bad", "503")
     assert "HTTP 503" in await zapvisor(stage, "test", sink.url("bad"), code=1)
@@ -64,6 +65,10 @@ async def test_the_life_of_a_webhook(stage: Stage, sink: WebhookSink, tmp_path: 
     changed = await stage.ask("GET", f"/webhooks/{webhook}")
     assert (changed["url"], changed["events"], changed["enabled"]) == (sink.url("new"), ["*"], True)
     assert changed["name"] == "CRM"
+    other = (await zapvisor(stage, "create", sink.url(), "--name", "CRM", "-q")).strip()
+    assert f"{webhook}, {other}" in await zapvisor(stage, "disable", "CRM", code=2)
+    await zapvisor(stage, "delete", other, "--yes")
+    assert "zapvisor webhook list" in await zapvisor(stage, "describe", "nobody", code=4)
     await zapvisor(stage, "delete", webhook, "--yes")
     assert json.loads(await zapvisor(stage, "list", "--json"))["total"] == 0
     assert "webhook_not_found" in await zapvisor(stage, "describe", webhook, code=4)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from cli.output.targets import shown_state, state_of
+from cli.output.targets import shown_error, shown_state, state_of
 from ecosystem.contract.webhook import CircuitState, WebhookView
 from tests.unit.ecosystem.contract.examples import EXAMPLES
 
@@ -29,3 +29,10 @@ VIEW = replace(
 )
 def test_a_word_for_each_way_of_doing(changes: dict[str, object], word: str) -> None:
     assert state_of(replace(VIEW, **changes)) == shown_state(replace(VIEW, **changes)) == word
+
+
+def test_an_error_that_is_over_is_not_shown() -> None:
+    failed = replace(VIEW, last_error="HTTP 500")
+    assert (shown_error(VIEW), shown_error(failed)) == ("-", "-")
+    assert shown_error(replace(failed, failures_in_a_row=1)) == "HTTP 500"
+    assert shown_error(replace(failed, enabled=False)) == "HTTP 500"

@@ -107,7 +107,8 @@ def test_problem_repeats_the_detail_for_old_clients() -> None:
     body = msgspec.json.decode(msgspec.json.encode(SessionNotFound().problem()))
     assert body["detail"] == body["error"] == "Session not found"
     assert body["status"] == 404
-    assert "hint" not in body, "what is not known is left out"
+    assert body["hint"] == "GET /sessions lists them all"
+    assert "state" not in body, "what is not known is left out"
 
 
 @pytest.mark.parametrize("kind", ErrorKind)
