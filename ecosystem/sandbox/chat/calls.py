@@ -14,7 +14,8 @@ from ecosystem.sandbox.codec.node import Node, node
 from ecosystem.sandbox.state.records import Call
 
 if TYPE_CHECKING:
-    from ecosystem.sandbox.chat.hub import Hub, Link
+    from ecosystem.sandbox.chat.hub import Hub
+    from ecosystem.sandbox.chat.link import Link
     from ecosystem.sandbox.codec.node import Attribute
     from ecosystem.sandbox.state.records import Account
 

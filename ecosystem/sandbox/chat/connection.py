@@ -16,6 +16,7 @@ from ecosystem.contract.errors import DomainError, SandboxStateUnusable
 from ecosystem.sandbox.chat import calls, presence, queries, routing
 from ecosystem.sandbox.chat.faultbook import Fault
 from ecosystem.sandbox.chat.hub import masked
+from ecosystem.sandbox.chat.link import Gone, Registration
 from ecosystem.sandbox.codec import binxml, protobuf
 from ecosystem.sandbox.codec.binxml import BinaryXmlError
 from ecosystem.sandbox.codec.node import SERVER, Node, StanzaError, node
@@ -41,18 +42,6 @@ LINGER_S: Final = 1.0
 
 _UNANSWERED_TAGS: Final = frozenset({"ib"})
 _BEFORE_LOGIN_TAGS: Final = frozenset({"ib", "ack"})
-
-
-class Gone(ConnectionError):
-    """The client left before it answered."""
-
-
-class Registration(msgspec.Struct, frozen=True):
-    """The keys of a companion that wants to be linked (ClientPayload field 19, devicePairingData)."""
-
-    registration: int
-    identity: bytes
-    signed_prekey: SignedPrekey
 
 
 class Connection:
@@ -333,7 +322,7 @@ class Connection:
                 if answer is not None and not answer.done():
                     answer.set_result(stanza)
             else:
-                queries.handle(self, stanza)
+                queries.handle(self.hub, self, stanza)
         elif not self.logged_in:
             if stanza.tag not in _BEFORE_LOGIN_TAGS and not self.dismissed:
                 self.hub.report.unknown(f"<{stanza.tag}> before login")

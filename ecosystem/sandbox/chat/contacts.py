@@ -16,8 +16,8 @@ from ecosystem.sandbox.state.world import participants_hash
 
 if TYPE_CHECKING:
     from ecosystem.sandbox.chat.answers import Answer
-    from ecosystem.sandbox.chat.connection import Connection
     from ecosystem.sandbox.chat.hub import Hub
+    from ecosystem.sandbox.chat.link import Link
     from ecosystem.sandbox.codec.node import Attribute
     from ecosystem.sandbox.state.records import Account
     from ecosystem.sandbox.state.world import World
@@ -28,9 +28,9 @@ _JPEG: Final = b"\xff\xd8"
 # -------------------------------------------------------------------------------------------------------------- usync
 
 
-def usync(connection: Connection, query: Node) -> Answer:
+def usync(hub: Hub, _link: Link, query: Node) -> Answer:
     """Contact sync: everything that is asked, of everybody who is asked about."""
-    world, request = connection.hub.world, query.need("usync")
+    world, request = hub.world, query.need("usync")
     asked = [part.tag for part in request.need("query").children]
     users = [_user(world, user, asked) for user in request.need("list").every("user")]
     attrs = {name: request.text(name) for name in ("sid", "mode", "context")}
@@ -94,24 +94,24 @@ def _devices(world: World, account: Account, like: JID) -> Node:
 # ------------------------------------------------------------------------------------------------------------ profile
 
 
-def picture(connection: Connection, query: Node) -> Answer:
+def picture(hub: Hub, link: Link, query: Node) -> Answer:
     """Profile pictures, read and set."""
     target = query.jid("target")
-    world = connection.hub.world
+    world = hub.world
     if query.text("type") == "set":
         part = query.child("picture")
         data = part.data if part else b""
         if part is not None and not data.startswith(_JPEG):
             return Refused(406)  # also an empty one: taking the picture away is a request without one
         if target is not None and target.server == GROUP_SERVER:
-            return _set_group_picture(connection, target, data)
-        return set_picture(connection.hub, connection.account, data, skip=connection.device.key)
+            return _set_group_picture(hub, link, target, data)
+        return set_picture(hub, link.account, data, skip=link.device.key)
     if target is not None and target.server == GROUP_SERVER:
         group = world.groups.get(target.user)
         owner, ident, data = target.user, group.picture_id if group else "", group.picture if group else b""
     else:
         account = world.find(target)
-        if account is not None and account.privacy.get("profile") == "none" and account != connection.account:
+        if account is not None and account.privacy.get("profile") == "none" and account != link.account:
             return Refused(401)
         owner = account.number if account else ""
         ident, data = (account.picture_id, account.picture) if account else ("", b"")
@@ -141,31 +141,30 @@ def set_picture(hub: Hub, account: Account, data: bytes, *, skip: str = "") -> A
     return (node("picture", {"id": ident}),) if ident else NOTHING
 
 
-def _set_group_picture(connection: Connection, target: JID, data: bytes) -> Answer:
-    hub = connection.hub
+def _set_group_picture(hub: Hub, link: Link, target: JID, data: bytes) -> Answer:
     group = hub.world.groups.get(target.user)
     if group is None:
         return Refused(404)
-    role = group.members.get(connection.account.number)
+    role = group.members.get(link.account.number)
     if role is None or (group.locked and not role):
         return Refused(403)
     ident = hub.world.new_id("PIC") if data else ""
     hub.world.groups.put(group.id, msgspec.structs.replace(group, picture_id=ident, picture=data))
-    author = connection.account.by_lid()
+    author = link.account.by_lid()
     child = node("set" if ident else "delete", {"jid": group.jid, "id": ident, "author": author})
     for number in group.members:
         notices.notify(hub, hub.world.account(number), "picture", group.jid, child)
     return (node("picture", {"id": ident}),) if ident else NOTHING
 
 
-def status(connection: Connection, query: Node) -> Answer:
+def status(hub: Hub, link: Link, query: Node) -> Answer:
     """The "about" text, set or read; and who sees what this account shares as its status."""
-    world = connection.hub.world
+    world = hub.world
     if query.child("privacy") is not None:
         return (node("privacy", {}, node("list", {"type": "contacts", "default": "true"})),)
     if query.text("type") == "set":
         text = query.need("status").data.decode(errors="replace")
-        world.change_account(connection.account.number, lambda account: msgspec.structs.replace(account, about=text))
+        world.change_account(link.account.number, lambda account: msgspec.structs.replace(account, about=text))
         return NOTHING
     users = []
     for user in query.need("status").every("user"):
@@ -175,23 +174,21 @@ def status(connection: Connection, query: Node) -> Answer:
     return (node("status", {}, *users),)
 
 
-def privacy(connection: Connection, query: Node) -> Answer:
+def privacy(hub: Hub, link: Link, query: Node) -> Answer:
     """Privacy settings, read and set; and the tokens with which a client vouches for a contact after the first message."""
     tokens = query.child("tokens")
     if tokens is not None:
         for token in tokens.every("token"):
-            _vouch(connection.hub, connection.account, token)
+            _vouch(hub, link.account, token)
         return NOTHING
     changes = query.child("privacy")
     if query.text("type") == "set" and changes is not None:
         values = {entry.text("name"): entry.text("value") for entry in changes.every("category")}
-        connection.hub.world.change_account(
-            connection.account.number,
+        hub.world.change_account(
+            link.account.number,
             lambda account: msgspec.structs.replace(account, privacy={**account.privacy, **values}),
         )
-    categories = [
-        node("category", {"name": name, "value": value}) for name, value in connection.account.privacy.items()
-    ]
+    categories = [node("category", {"name": name, "value": value}) for name, value in link.account.privacy.items()]
     return (node("privacy", {}, *categories),)
 
 
@@ -205,9 +202,9 @@ def _vouch(hub: Hub, by: Account, token: Node) -> None:
     notices.notify(hub, account, "privacy_token", by.by_number(), node("tokens", {}, child), attrs=attrs)
 
 
-def blocklist(connection: Connection, query: Node) -> Answer:
+def blocklist(hub: Hub, link: Link, query: Node) -> Answer:
     """Who is blocked, read and changed."""
-    blocked = list(connection.account.blocked)
+    blocked = list(link.account.blocked)
     if query.text("type") == "set":
         for item in query.every("item"):
             jid = item.need_jid("jid").bare
@@ -215,7 +212,7 @@ def blocklist(connection: Connection, query: Node) -> Answer:
                 blocked.remove(jid)
             if item.text("action") == "block":
                 blocked.append(jid)
-        connection.hub.world.change_account(
-            connection.account.number, lambda account: msgspec.structs.replace(account, blocked=tuple(blocked))
+        hub.world.change_account(
+            link.account.number, lambda account: msgspec.structs.replace(account, blocked=tuple(blocked))
         )
     return (node("list", {"dhash": "1"}, *(node("item", {"jid": jid}) for jid in blocked)),)

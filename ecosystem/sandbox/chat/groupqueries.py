@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import os
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -27,48 +27,38 @@ if TYPE_CHECKING:
     from ecosystem.sandbox.state.world import World
 
 
-class Asker(Protocol):
-    """Whoever asks: a companion's connection, or a virtual phone."""
-
-    @property
-    def hub(self) -> Hub: ...
-
-    @property
-    def account(self) -> Account: ...
-
-
-def handle(connection: Asker, query: Node) -> Answer:
-    """One group query."""
+def handle(hub: Hub, by: Account, query: Node) -> Answer:
+    """One group query, asked by this account."""
     if not query.children:
         return Refused(400)
     verb, target = query.children[0], query.need_jid("to")
     if target == GROUPS:
         handler = _WITHOUT_GROUP.get(verb.tag)
-        return handler(connection, query, verb) if handler else Refused(400)
-    group = connection.hub.world.groups.get(target.user)
+        return handler(hub, by, query, verb) if handler else Refused(400)
+    group = hub.world.groups.get(target.user)
     if group is None:
         return Refused(404)
-    role = group.members.get(connection.account.number)
+    role = group.members.get(by.number)
     if role is None:
         return Refused(403)
     if verb.tag in _MEMBERSHIP:
         if not role:
             return Refused(403)
-        people = _people(connection.hub.world, verb)
-        return (node(verb.tag, {}, *change_members(connection.hub, group, people, verb.tag, connection.account)),)
-    if verb.tag in _REQUESTS:
-        return _REQUESTS[verb.tag](connection, group, verb) if role else Refused(403)
+        people = _people(hub.world, verb)
+        return (node(verb.tag, {}, *change_members(hub, group, people, verb.tag, by)),)
+    if verb.tag == "membership_approval_requests":
+        return _asking(hub.world, group, verb) if role else Refused(403)
     change = _CHANGES.get(verb.tag)
     if change is not None:
         if not role and (group.locked or verb.tag not in _OPEN):
             return Refused(403)
-        change(connection, group, verb)
+        change(hub, by, group, verb)
         return NOTHING
     if verb.tag == "query":
-        return (describe(connection.hub.world, group),)
+        return (describe(hub.world, group),)
     if verb.tag == "invite":
-        return _invite_link(connection.hub.world, group, renew=query.text("type") == "set") if role else Refused(401)
-    connection.hub.report.unknown(f"group verb {verb.tag}")
+        return _invite_link(hub.world, group, renew=query.text("type") == "set") if role else Refused(401)
+    hub.report.unknown(f"group verb {verb.tag}")
     return Refused(501)
 
 
@@ -167,10 +157,9 @@ def change_members(hub: Hub, group: Group, people: Iterable[Account], verb: str,
     return answers
 
 
-def _create(connection: Asker, _query: Node, verb: Node) -> Answer:
-    hub = connection.hub
+def _create(hub: Hub, by: Account, _query: Node, verb: Node) -> Answer:
     members = [account.number for account in _people(hub.world, verb)]
-    group = hub.world.add_group(verb.text("subject"), connection.account, members)
+    group = hub.world.add_group(verb.text("subject"), by, members)
     ephemeral = verb.child("ephemeral")
     group = hub.world.groups.put(
         group.id,
@@ -181,43 +170,42 @@ def _create(connection: Asker, _query: Node, verb: Node) -> Answer:
             ephemeral_s=ephemeral.number("expiration") if ephemeral else 0,
         ),
     )
-    announce(hub, group, connection.account)
+    announce(hub, group, by)
     return (describe(hub.world, group),)
 
 
-def _participating(connection: Asker, _query: Node, _verb: Node) -> Answer:
-    world, number = connection.hub.world, connection.account.number
+def _participating(hub: Hub, by: Account, _query: Node, _verb: Node) -> Answer:
+    world, number = hub.world, by.number
     mine = [describe(world, group) for group in world.groups.values() if number in group.members]
     return (node("groups", {}, *mine),)
 
 
-def _leave(connection: Asker, _query: Node, verb: Node) -> Answer:
+def _leave(hub: Hub, by: Account, _query: Node, verb: Node) -> Answer:
     left = []
     for entry in verb.every("group"):
-        group = connection.hub.world.groups.get(entry.need_jid("id").user)
-        if group is not None and connection.account.number in group.members:
-            change_members(connection.hub, group, [connection.account], "remove", connection.account)
+        group = hub.world.groups.get(entry.need_jid("id").user)
+        if group is not None and by.number in group.members:
+            change_members(hub, group, [by], "remove", by)
             left.append(node("group", {"id": group.jid}))
     return (node("leave", {}, *left),)
 
 
-def _by_invite(connection: Asker, query: Node, verb: Node) -> Answer:
-    world, code = connection.hub.world, verb.text("code")
+def _by_invite(hub: Hub, by: Account, query: Node, verb: Node) -> Answer:
+    world, code = hub.world, verb.text("code")
     group = next((group for group in world.groups.values() if group.invite == code), None)
     if group is None:
         return Refused(406)
     if query.text("type") != "set":
         return (describe(world, group),)
-    if group.approval and connection.account.number not in group.members:
-        requests = {**group.requests, connection.account.number: unix_now()}
+    if group.approval and by.number not in group.members:
+        requests = {**group.requests, by.number: unix_now()}
         world.groups.put(group.id, msgspec.structs.replace(group, requests=requests))
         return (node("membership_approval_request", {"jid": group.jid}),)
-    change_members(connection.hub, group, [connection.account], "add", connection.account)
+    change_members(hub, group, [by], "add", by)
     return (node("group", {"jid": group.jid}),)
 
 
-def _asking(connection: Asker, group: Group, verb: Node) -> Answer:
-    world = connection.hub.world
+def _asking(world: World, group: Group, verb: Node) -> Answer:
     people = [
         node("membership_approval_request", {"jid": world.account(number).by_lid(), "request_time": str(since)})
         for number, since in group.requests.items()
@@ -235,52 +223,51 @@ def _invite_link(world: World, group: Group, *, renew: bool) -> Answer:
 # ------------------------------------------------------------------------------------------------------------ changes
 
 
-def _put(connection: Asker, changed: Group, notice: Node) -> None:
-    connection.hub.world.groups.put(changed.id, changed)
-    _tell(connection.hub, changed, changed.members, connection.account, notice)
+def _put(hub: Hub, by: Account, changed: Group, notice: Node) -> None:
+    hub.world.groups.put(changed.id, changed)
+    _tell(hub, changed, changed.members, by, notice)
 
 
-def _subject(connection: Asker, group: Group, verb: Node) -> None:
-    account, subject = connection.account, verb.data.decode(errors="replace")
-    attrs: dict[str, Attribute | None] = {"subject": subject, "s_t": now_text(), "s_o": account.by_lid()}
-    notice = node("subject", {**attrs, "s_o_pn": account.by_number()})
-    _put(connection, msgspec.structs.replace(group, subject=subject), notice)
+def _subject(hub: Hub, by: Account, group: Group, verb: Node) -> None:
+    subject = verb.data.decode(errors="replace")
+    attrs: dict[str, Attribute | None] = {"subject": subject, "s_t": now_text(), "s_o": by.by_lid()}
+    notice = node("subject", {**attrs, "s_o_pn": by.by_number()})
+    _put(hub, by, msgspec.structs.replace(group, subject=subject), notice)
 
 
-def _description(connection: Asker, group: Group, verb: Node) -> None:
+def _description(hub: Hub, by: Account, group: Group, verb: Node) -> None:
     body = verb.child("body")
     topic, ident = body.data.decode(errors="replace") if body else "", verb.text("id")
     content = node("body", body=topic.encode()) if topic else node("delete")
     notice = node("description", {"id": ident}, content)
-    _put(connection, msgspec.structs.replace(group, topic=topic, topic_id=ident), notice)
+    _put(hub, by, msgspec.structs.replace(group, topic=topic, topic_id=ident), notice)
 
 
-def _announcement(connection: Asker, group: Group, verb: Node) -> None:
+def _announcement(hub: Hub, by: Account, group: Group, verb: Node) -> None:
     changed = msgspec.structs.replace(group, announce=verb.tag == "announcement")
-    _put(connection, changed, node(verb.tag, {"v_id": "2"}))
+    _put(hub, by, changed, node(verb.tag, {"v_id": "2"}))
 
 
-def _locked(connection: Asker, group: Group, verb: Node) -> None:
-    _put(connection, msgspec.structs.replace(group, locked=verb.tag == "locked"), node(verb.tag))
+def _locked(hub: Hub, by: Account, group: Group, verb: Node) -> None:
+    _put(hub, by, msgspec.structs.replace(group, locked=verb.tag == "locked"), node(verb.tag))
 
 
-def _ephemeral(connection: Asker, group: Group, verb: Node) -> None:
+def _ephemeral(hub: Hub, by: Account, group: Group, verb: Node) -> None:
     seconds = verb.number("expiration") if verb.tag == "ephemeral" else 0
     notice = node(verb.tag, {"expiration": str(seconds) if seconds else None})
-    _put(connection, msgspec.structs.replace(group, ephemeral_s=seconds), notice)
+    _put(hub, by, msgspec.structs.replace(group, ephemeral_s=seconds), notice)
 
 
 _OPEN: Final = frozenset({"subject", "description", "ephemeral", "not_ephemeral"})
 """Changes any member may make, unless the group is locked."""
-_REQUESTS: Final[dict[str, Callable[[Asker, Group, Node], Answer]]] = {"membership_approval_requests": _asking}
 _MEMBERSHIP: Final = frozenset({"add", "remove", "promote", "demote"})
-_WITHOUT_GROUP: Final[dict[str, Callable[[Asker, Node, Node], Answer]]] = {
+_WITHOUT_GROUP: Final[dict[str, Callable[[Hub, Account, Node, Node], Answer]]] = {
     "create": _create,
     "participating": _participating,
     "leave": _leave,
     "invite": _by_invite,
 }
-_CHANGES: Final[dict[str, Callable[[Asker, Group, Node], None]]] = {
+_CHANGES: Final[dict[str, Callable[[Hub, Account, Group, Node], None]]] = {
     "subject": _subject,
     "description": _description,
     "announcement": _announcement,

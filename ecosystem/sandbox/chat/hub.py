@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter, deque
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from ecosystem.sandbox.chat.faultbook import Fault, FaultBook
 from ecosystem.sandbox.codec.node import StanzaError
@@ -13,47 +13,14 @@ from ecosystem.sandbox.codec.node import StanzaError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping
 
-    from ecosystem.sandbox.chat.connection import Connection
+    from ecosystem.sandbox.chat.link import Companion, Handset, Link
     from ecosystem.sandbox.codec.node import Node
-    from ecosystem.sandbox.crypto.appstate import Mutation
-    from ecosystem.sandbox.state.records import Account, Device
+    from ecosystem.sandbox.state.records import Device
     from ecosystem.sandbox.state.world import World
 
 log = logging.getLogger(__name__)
 
 _MAX_NOTES: Final = 200
-
-
-class Link(Protocol):
-    """Somebody who is logged in and speaks to the server: a companion's connection, or a virtual phone."""
-
-    @property
-    def account(self) -> Account: ...
-
-    @property
-    def device(self) -> Device: ...
-
-    def send(self, stanza: Node) -> None:
-        """Hands a stanza to that side."""
-
-
-class Handset(Protocol):
-    """What the server needs of the phone that owns an account."""
-
-    def incoming(self, stanza: Node) -> None:
-        """A stanza for the phone itself (device 0)."""
-
-    def greet(self, device: Device) -> None:
-        """A companion is here for the first time."""
-
-    def code_requested(self, connection: Connection, request: Node) -> str:
-        """A companion shows a pairing code for this number; returns the reference of this attempt."""
-
-    def code_proved(self, request: Node) -> None:
-        """A companion answered the code that was typed."""
-
-    def absorb(self, collection: str, patch: bytes) -> list[Mutation]:
-        """A companion changed app state; returns the changes."""
 
 
 class Pulse:
@@ -114,10 +81,10 @@ class Hub:
         self.report = Report()
         self.pulse = Pulse()
         self.media_host = media_host
-        self.connections: set[Connection] = set()
-        self.online: dict[str, Connection] = {}
+        self.connections: set[Companion] = set()
+        self.online: dict[str, Companion] = {}
         """Logged-in connections by device key."""
-        self.references: dict[str, Connection] = {}
+        self.references: dict[str, Companion] = {}
         """Connections by the QR references they were given."""
         self.handsets: Mapping[str, Handset] = {}
         self.subscribers: dict[str, set[str]] = {}
@@ -168,7 +135,7 @@ class Hub:
         if connection is not None and connection.active:
             connection.send(stanza)
 
-    def connections_of(self, number: str, device: int | None = None) -> list[Connection]:
+    def connections_of(self, number: str, device: int | None = None) -> list[Companion]:
         """The logged-in connections of a number ("" for everybody)."""
         return [
             connection

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from ecosystem.sandbox.chat.answers import Answer
-    from ecosystem.sandbox.chat.connection import Connection
     from ecosystem.sandbox.chat.hub import Hub
+    from ecosystem.sandbox.chat.link import Link
     from ecosystem.sandbox.codec.node import Attribute
 
 _MICROSECONDS: Final = 1_000_000
@@ -109,33 +109,33 @@ def count(hub: Hub, newsletter: Newsletter, post: Post, *, views: int, reactions
     return changed
 
 
-def mex(connection: Connection, query: Node) -> Answer:
+def mex(hub: Hub, link: Link, query: Node) -> Answer:
     """A GraphQL query: answered in JSON."""
     asked = query.need("query")
     handler = _QUERIES.get(asked.text("query_id"))
     if handler is None:
-        connection.hub.report.unknown(f"mex query {asked.text('query_id')}")
+        hub.report.unknown(f"mex query {asked.text('query_id')}")
         return Refused(501)
     try:
         variables = msgspec.json.decode(asked.data, type=_Request).variables
     except msgspec.DecodeError:
         return Refused(400)
-    return (node("result", body=msgspec.json.encode(handler(connection, variables))),)
+    return (node("result", body=msgspec.json.encode(handler(hub, link, variables))),)
 
 
-def _followed(connection: Connection, _variables: _Variables) -> object:
-    number = connection.account.number
-    mine = [item for item in connection.hub.world.newsletters.values() if number in item.readers]
+def _followed(hub: Hub, link: Link, _variables: _Variables) -> object:
+    number = link.account.number
+    mine = [item for item in hub.world.newsletters.values() if number in item.readers]
     return {"data": {"xwa2_newsletter_subscribed": [_metadata(item, number) for item in mine]}}
 
 
-def _unfollow(connection: Connection, variables: _Variables) -> object:
-    world, number = connection.hub.world, connection.account.number
+def _unfollow(hub: Hub, link: Link, variables: _Variables) -> object:
+    world, number = hub.world, link.account.number
     newsletter = world.newsletters.get(variables.newsletter_id.partition("@")[0])
     if newsletter is None or number not in newsletter.readers:
         problem = {"error_code": 404, "is_retryable": False, "severity": "CRITICAL"}
         return {"data": None, "errors": [{"message": "not found", "path": [], "extensions": problem}]}
-    unfollow(connection.hub, newsletter, number, skip=connection.device.key)
+    unfollow(hub, newsletter, number, skip=link.device.key)
     return {"data": {"xwa2_newsletter_leave_v2": {"id": variables.newsletter_id}}}
 
 
@@ -161,24 +161,24 @@ def _metadata(item: Newsletter, number: str) -> object:
     }
 
 
-def handle(connection: Connection, query: Node) -> Answer:
+def handle(hub: Hub, link: Link, query: Node) -> Answer:
     """Its messages, or to be told for a while of what readers make of them."""
-    return _live(connection, query) if query.child("live_updates") else _messages(connection, query)
+    return _live(hub, link, query) if query.child("live_updates") else _messages(hub, query)
 
 
-def _live(connection: Connection, query: Node) -> Answer:
-    newsletter = connection.hub.world.newsletters.get(query.need_jid("to").user)
+def _live(hub: Hub, link: Link, query: Node) -> Answer:
+    newsletter = hub.world.newsletters.get(query.need_jid("to").user)
     if newsletter is None:
         return Refused(404)
-    listeners = connection.hub.live_updates.setdefault(newsletter.id, {})
-    listeners[connection.device.key] = time.monotonic() + LIVE_S
+    listeners = hub.live_updates.setdefault(newsletter.id, {})
+    listeners[link.device.key] = time.monotonic() + LIVE_S
     return (node("live_updates", {"duration": str(LIVE_S)}),)
 
 
-def _messages(connection: Connection, query: Node) -> Answer:
+def _messages(hub: Hub, query: Node) -> Answer:
     """The latest messages, or those before a server id."""
     wanted = query.need("messages")
-    newsletter = connection.hub.world.newsletters.get(wanted.need_jid("jid").user)
+    newsletter = hub.world.newsletters.get(wanted.need_jid("jid").user)
     if newsletter is None:
         return Refused(404)
     before = wanted.number("before")
@@ -205,7 +205,7 @@ def _counts(item: Post) -> tuple[Node, Node]:
     return node("views_count", {"count": str(item.views)}), node("reactions", {}, *reactions)
 
 
-_QUERIES: Final[dict[str, Callable[[Connection, _Variables], object]]] = {
+_QUERIES: Final[dict[str, Callable[[Hub, Link, _Variables], object]]] = {
     "6388546374527196": _followed,
     "8621797084555037": _followed,
     "6392786840836363": _unfollow,

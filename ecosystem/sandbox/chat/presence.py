@@ -11,7 +11,8 @@ from ecosystem.sandbox.codec.node import GROUP_SERVER, JID, Node, node
 from ecosystem.sandbox.state.world import unix_now
 
 if TYPE_CHECKING:
-    from ecosystem.sandbox.chat.hub import Hub, Link
+    from ecosystem.sandbox.chat.hub import Hub
+    from ecosystem.sandbox.chat.link import Link
     from ecosystem.sandbox.codec.node import Attribute
     from ecosystem.sandbox.state.records import Account, Device
 

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ecosystem.sandbox.chat.answers import Answer
-    from ecosystem.sandbox.chat.connection import Connection
     from ecosystem.sandbox.chat.hub import Hub
+    from ecosystem.sandbox.chat.link import Companion, Link
     from ecosystem.sandbox.codec.node import JID, Attribute
 
 _ERROR_TEXTS: Final = {
@@ -39,66 +39,66 @@ _LOW_PREKEYS: Final = 5
 MEDIA_AUTH: Final = "sandbox-media"
 
 
-def handle(connection: Connection, query: Node) -> None:
+def handle(hub: Hub, companion: Companion, query: Node) -> None:
     """Answers one query."""
     namespace = query.text("xmlns")
     handler = _BEFORE_LOGIN.get(namespace)
-    if handler is None and not connection.logged_in:
-        if not connection.dismissed:
-            connection.hub.report.unknown(f"iq {namespace} before login")
-        refuse(connection, query, 401)
+    if handler is None and not companion.logged_in:
+        if not companion.dismissed:
+            hub.report.unknown(f"iq {namespace} before login")
+        refuse(companion, query, 401)
         return
     handler = handler or _AFTER_LOGIN.get(namespace, _not_implemented)
-    answer = handler(connection, query)
+    answer = handler(hub, companion, query)
     if isinstance(answer, Refused):
-        refuse(connection, query, answer.code)
+        refuse(companion, query, answer.code)
     elif answer is not None:
-        connection.answer(query, *answer)
+        companion.answer(query, *answer)
 
 
-def refuse(connection: Connection, query: Node, code: int) -> None:
+def refuse(link: Link, query: Node, code: int) -> None:
     """Answers a query with an error."""
     attrs: dict[str, Attribute | None] = {"id": query.text("id"), "type": "error", "from": query.jid("to") or SERVER}
     error = node("error", {"code": str(code), "text": _ERROR_TEXTS.get(code, "error")})
-    connection.send(node("iq", attrs, error))
+    link.send(node("iq", attrs, error))
 
 
 def _first_tag(query: Node) -> str:
     return query.children[0].tag if query.children else ""
 
 
-def _not_implemented(connection: Connection, query: Node) -> Answer:
-    connection.hub.report.unknown(f"iq {query.text('xmlns')} {query.text('type')} {query.outline()}")
+def _not_implemented(hub: Hub, _companion: Companion, query: Node) -> Answer:
+    hub.report.unknown(f"iq {query.text('xmlns')} {query.text('type')} {query.outline()}")
     return Refused(501)
 
 
-def _nothing(_connection: Connection, _query: Node) -> Answer:
+def _nothing(_hub: Hub, _companion: Companion, _query: Node) -> Answer:
     return NOTHING
 
 
 # ------------------------------------------------------------------------------------------------------------ linking
 
 
-def _companions(connection: Connection, query: Node) -> Answer:
+def _companions(hub: Hub, companion: Companion, query: Node) -> Answer:
     first = _first_tag(query)
     if first == "link_code_companion_reg":
-        return _link_code(connection, query.children[0])
-    if first == "remove-companion-device" and connection.logged_in:
-        connection.answer(query)  # while it is still logged in: afterwards there is nobody to answer
-        notices.unlink(connection.hub, connection.device, say_so=False)
+        return _link_code(hub, companion, query.children[0])
+    if first == "remove-companion-device" and companion.logged_in:
+        companion.answer(query)  # while it is still logged in: afterwards there is nobody to answer
+        notices.unlink(hub, companion.device, say_so=False)
         return None
     return Refused(400)
 
 
-def _link_code(connection: Connection, request: Node) -> Answer:
+def _link_code(hub: Hub, companion: Companion, request: Node) -> Answer:
     number = request.need_jid("jid").user
-    handset = connection.hub.handsets.get(number)
+    handset = hub.handsets.get(number)
     if handset is None:
-        connection.hub.report.error(f"a pairing code was asked for {masked(number)}, which is no virtual phone")
+        hub.report.error(f"a pairing code was asked for {masked(number)}, which is no virtual phone")
         return Refused(404)
     stage = request.text("stage")
     if stage == "companion_hello":
-        reference = handset.code_requested(connection, request)
+        reference = handset.code_requested(companion, request)
         ref = node("link_code_pairing_ref", body=reference.encode())
         return (node("link_code_companion_reg", {}, ref),)
     if stage == "companion_finish":
@@ -110,18 +110,18 @@ def _link_code(connection: Connection, request: Node) -> Answer:
 # ------------------------------------------------------------------------------------------------------------ prekeys
 
 
-def _prekeys(connection: Connection, query: Node) -> Answer:
+def _prekeys(hub: Hub, companion: Companion, query: Node) -> Answer:
     how, first = query.text("type"), _first_tag(query)
-    device = connection.device
+    device = companion.device
     if how == "get" and first == "count":
         # A fresh device is told 1: it then uploads 50 prekeys instead of 812, which takes it half a second of CPU.
         return (node("count", {"value": str(len(device.prekeys) or 1)}),)
     if how == "set":
-        connection.hub.world.put_device(_with_uploaded(device, query))
+        hub.world.put_device(_with_uploaded(device, query))
         return NOTHING
     if how == "get" and first == "key":
         users = query.need("key").every("user")
-        return (node("list", {}, *(bundle(connection.hub, user.need_jid("jid")) for user in users)),)
+        return (node("list", {}, *(bundle(hub, user.need_jid("jid")) for user in users)),)
     return Refused(400)
 
 
@@ -176,27 +176,31 @@ def take_prekey(hub: Hub, device: Device) -> Prekey | None:
 # ------------------------------------------------------------------------------------------------------------- the rest
 
 
-def _passive(connection: Connection, query: Node) -> Answer:
+def _passive(_hub: Hub, companion: Companion, query: Node) -> Answer:
     if _first_tag(query) != "active":
-        connection.active = False
+        companion.active = False
         return NOTHING
-    connection.answer(query)  # the result must precede the backlog
-    connection.went_active()
+    companion.answer(query)  # the result must precede the backlog
+    companion.went_active()
     return None
 
 
-def _media_connection(connection: Connection, _query: Node) -> Answer:
-    host = node("host", {"hostname": connection.hub.media_host})
+def _groups(hub: Hub, companion: Companion, query: Node) -> Answer:
+    return groupqueries.handle(hub, companion.account, query)
+
+
+def _media_connection(hub: Hub, _companion: Companion, _query: Node) -> Answer:
+    host = node("host", {"hostname": hub.media_host})
     attrs = {"auth": MEDIA_AUTH, "ttl": "300", "auth_ttl": "3600", "max_buckets": "12"}
     return (node("media_conn", attrs, host),)
 
 
-_BEFORE_LOGIN: Final[dict[str, Callable[[Connection, Node], Answer]]] = {"w:p": _nothing, "md": _companions}
-_AFTER_LOGIN: Final[dict[str, Callable[[Connection, Node], Answer]]] = {
+_BEFORE_LOGIN: Final[dict[str, Callable[[Hub, Companion, Node], Answer]]] = {"w:p": _nothing, "md": _companions}
+_AFTER_LOGIN: Final[dict[str, Callable[[Hub, Companion, Node], Answer]]] = {
     "encrypt": _prekeys,
     "passive": _passive,
     "usync": contacts.usync,
-    "w:g2": groupqueries.handle,
+    "w:g2": _groups,
     "w:m": _media_connection,
     "w:profile:picture": contacts.picture,
     "privacy": contacts.privacy,

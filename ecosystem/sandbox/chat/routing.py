@@ -15,7 +15,8 @@ from ecosystem.sandbox.state.world import participants_hash, settles, unix_now
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ecosystem.sandbox.chat.hub import Hub, Link
+    from ecosystem.sandbox.chat.hub import Hub
+    from ecosystem.sandbox.chat.link import Link
     from ecosystem.sandbox.codec.node import Attribute
     from ecosystem.sandbox.state.records import Account, Device, Group
 

@@ -13,8 +13,8 @@ from ecosystem.sandbox.state.records import Patch
 
 if TYPE_CHECKING:
     from ecosystem.sandbox.chat.answers import Answer
-    from ecosystem.sandbox.chat.connection import Connection
     from ecosystem.sandbox.chat.hub import Hub
+    from ecosystem.sandbox.chat.link import Link
     from ecosystem.sandbox.state.world import World
 
 
@@ -27,15 +27,14 @@ def series_of(number: str, collection: str) -> str:
     return f"{number}/{collection}"
 
 
-def sync(connection: Connection, query: Node) -> Answer:
+def sync(hub: Hub, link: Link, query: Node) -> Answer:
     """Hands out the patches a client does not have yet, and takes the one it wrote."""
-    collections = [_collection(connection, entry) for entry in query.need("sync").every("collection")]
+    collections = [_collection(hub, link, entry) for entry in query.need("sync").every("collection")]
     return (node("sync", {}, *collections),)
 
 
-def _collection(connection: Connection, entry: Node) -> Node:
-    hub, number = connection.hub, connection.account.number
-    name, version = entry.text("name"), entry.number("version")
+def _collection(hub: Hub, link: Link, entry: Node) -> Node:
+    number, name, version = link.account.number, entry.text("name"), entry.number("version")
     series, written = series_of(number, name), entry.child("patch")
     if name not in COLLECTIONS:
         refusal = node("error", {"code": "400", "text": "bad-request"})
@@ -46,12 +45,10 @@ def _collection(connection: Connection, entry: Node) -> Node:
     if version != current:
         conflict = node("error", {"code": "409", "text": "conflict"})
         return _answer(hub.world, series, name, version, conflict)
-    _absorb(hub, connection, name, written.data)
+    _absorb(hub, link, name, written.data)
     hub.world.patches.add(series, Patch(with_version(written.data, current + 1)))
     attrs = {"name": name, "version": str(current + 1)}
-    notices.notify(
-        hub, connection.account, "server_sync", SERVER, node("collection", attrs), skip=connection.device.key
-    )
+    notices.notify(hub, link.account, "server_sync", SERVER, node("collection", attrs), skip=link.device.key)
     return node("collection", attrs)
 
 
@@ -62,16 +59,16 @@ def _answer(world: World, series: str, name: str, version: int, error: Node | No
     return node("collection", attrs, *children)
 
 
-def _absorb(hub: Hub, connection: Connection, collection: str, patch: bytes) -> None:
+def _absorb(hub: Hub, link: Link, collection: str, patch: bytes) -> None:
     """Lets the phone follow; of what it reads the server needs the push name, which it shows to others."""
-    number = connection.account.number
+    number = link.account.number
     handset = hub.handsets.get(number)
     if handset is None:
         return
     try:
         mutations = handset.absorb(collection, patch)
     except AppStateError as error:
-        hub.report.error(f"{connection!r}: {error}")
+        hub.report.error(f"{link!r}: {error}")
         return
     names = [mutation.field(7).text(1) for mutation in mutations if mutation.index == ("setting_pushName",)]
     if names:

@@ -120,19 +120,10 @@ def hang_up(phone: Phone, call_id: str) -> None:
 # ------------------------------------------------------------------------------------------------------------- groups
 
 
-class _Speaker:
-    """A phone where a companion's connection would ask."""
-
-    def __init__(self, phone: Phone) -> None:
-        self.hub = phone.hub
-        self.account = phone.account
-        self.device = phone.device
-
-
 def ask_group(phone: Phone, group_id: str, verb: Node, how: str = "set") -> Answer:
     """A group query of this phone. Raises GroupNotFound, InvalidRequest with what the server refused."""
     target = JID("" if group_id == GROUP_SERVER else group_id.removesuffix(f"@{GROUP_SERVER}"), GROUP_SERVER)
-    answer = groupqueries.handle(_Speaker(phone), node("iq", {"type": how, "to": target}, verb))
+    answer = groupqueries.handle(phone.hub, phone.account, node("iq", {"type": how, "to": target}, verb))
     if isinstance(answer, Refused):
         if answer.code == 404:
             raise GroupNotFound

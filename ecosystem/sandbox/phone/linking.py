@@ -17,8 +17,8 @@ import msgspec
 
 from ecosystem.contract.errors import InvalidRequest, PairingCodeRefused, PairingTimeout, QrExpired
 from ecosystem.sandbox.chat import notices
-from ecosystem.sandbox.chat.connection import Connection, Gone
 from ecosystem.sandbox.chat.hub import masked
+from ecosystem.sandbox.chat.link import Companion, Gone
 from ecosystem.sandbox.codec.node import SERVER, node
 from ecosystem.sandbox.codec.protobuf import ProtobufError
 from ecosystem.sandbox.crypto import linking
@@ -28,8 +28,8 @@ from ecosystem.sandbox.state.records import Device
 from ecosystem.sandbox.state.world import unix_now
 
 if TYPE_CHECKING:
-    from ecosystem.sandbox.chat.connection import Registration
     from ecosystem.sandbox.chat.hub import Hub
+    from ecosystem.sandbox.chat.link import Registration
     from ecosystem.sandbox.codec.node import JID, Attribute, Node
     from ecosystem.sandbox.state.records import Account
 
@@ -45,7 +45,7 @@ _RESTART_LINGER_S: Final = 5.0
 class _Attempt(msgspec.Struct):
     """A companion that shows a code and waits for it to be typed."""
 
-    connection: Connection
+    connection: Companion
     wrapped: bytes
     ephemeral: KeyPair | None = None
     companion_ephemeral: bytes = b""
@@ -81,7 +81,7 @@ class Linker:
 
     # -- pairing code
 
-    def code_requested(self, connection: Connection, request: Node) -> str:
+    def code_requested(self, connection: Companion, request: Node) -> str:
         """Keeps what a companion says when it begins to show a code; returns the reference of the attempt."""
         wrapped = request.need("link_code_pairing_wrapped_companion_ephemeral_pub").data
         gone = [ref for ref, attempt in self._attempts.items() if attempt.connection.finished.is_set()]
@@ -165,7 +165,7 @@ class Linker:
 
     # -- the same for both
 
-    async def _link(self, connection: Connection, registration: Registration, secret: bytes, timeout: float) -> JID:
+    async def _link(self, connection: Companion, registration: Registration, secret: bytes, timeout: float) -> JID:
         """Signs the companion's identity, checks its own signature, and waits until it comes back logged in."""
         account, world = self._account, self._hub.world
         end = time.monotonic() + timeout

@@ -31,8 +31,8 @@ from ecosystem.sandbox.state.world import unix_now
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ecosystem.sandbox.chat.connection import Connection
     from ecosystem.sandbox.chat.hub import Hub
+    from ecosystem.sandbox.chat.link import Companion
     from ecosystem.sandbox.codec.node import JID, Attribute
     from ecosystem.sandbox.state.records import Account, Group, PhoneKeys
     from ecosystem.sandbox.state.world import World
@@ -145,7 +145,7 @@ class Phone:
         }
         self._hub.push(device, node("message", attrs, sealed))
 
-    def code_requested(self, connection: Connection, request: Node) -> str:
+    def code_requested(self, connection: Companion, request: Node) -> str:
         return self.linker.code_requested(connection, request)
 
     def code_proved(self, request: Node) -> None:
