@@ -94,7 +94,7 @@ class WorkerSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How long QR codes or a pairing code are offered before the session rests as `pairing_expired`."""
     stop_exit_codes: tuple[int, ...] = ()
     """Exit codes after which nobody starts it again at once."""
-    connects_per_second: float = 5.0
+    connects_per_second: float = 10.0
     """Connections to WhatsApp all workers together may open."""
     connects_spread_s: float = 20.0
     """Over how long to spread them while Redis, where they are counted, is away."""

@@ -138,7 +138,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """Less room on the disk of the sessions' folders is an alert."""
     starts_per_second: Annotated[float, msgspec.Meta(gt=0, le=1000)] = 10
     """How many workers may be started a second, all sessions together."""
-    connects_per_second: Annotated[float, msgspec.Meta(ge=0.01, le=1000)] = 5
+    connects_per_second: Annotated[float, msgspec.Meta(ge=0.01, le=1000)] = 10
     """How many connections to WhatsApp may be opened a second, all together; the first try after a break comes on top."""
     transfers_at_once: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 4
     """Large files, and sessions whose past is fetched, at a time over the whole fleet: each may take 50 MB. 0: any number."""
@@ -152,8 +152,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """First pause of the back-off; it doubles, with jitter, up to `restart_delay_max_s`."""
     restart_delay_max_s: Positive = 60
     """Longest pause of the back-off."""
-    lost_after_s: Positive = 30
-    """A running worker without heartbeats for this long is replaced."""
+    lost_after_s: Positive = 20
+    """A running worker without heartbeats for this long is replaced; two `heartbeat_ttl_s` at least."""
 
     # --- proxies
     proxy_check_interval_s: Annotated[float, msgspec.Meta(ge=0, le=86400)] = 300

@@ -12,6 +12,7 @@ import sys
 import time
 from typing import Any, Final, NamedTuple
 
+from ecosystem.settings import Settings
 from tests.e2e.instance import Instance, until
 
 PHONE_BASE: Final = 5511970000000
@@ -116,7 +117,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.e2e.storm", description=__doc__)
     parser.add_argument("--sessions", type=int, default=50)
     parser.add_argument("--away-s", type=float, default=60.0)
-    parser.add_argument("--per-second", type=float, default=5.0)
+    parser.add_argument("--per-second", type=float, default=Settings(home="/").connects_per_second)
     asked = parser.parse_args()
     room = {"MAX_SESSIONS": str(asked.sessions), "SPARE_PORTS": "10", "CONNECTS_PER_SECOND": str(asked.per_second)}
     with Instance(sandbox=True, **room) as instance:
