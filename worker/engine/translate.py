@@ -24,7 +24,6 @@ from ecosystem.contract.events import (
     ReceiptReceived,
 )
 from worker.engine import details
-from worker.engine import protocol as say
 from worker.engine.natives import e2e, neonize
 
 if TYPE_CHECKING:
@@ -131,6 +130,13 @@ _LOOKED_UP_MAX: Final = 32
 _USER_SERVERS: Final = frozenset({"s.whatsapp.net", "lid"})
 _MILLISECONDS_FROM: Final = 100_000_000_000
 """The library tells some times in seconds, some in milliseconds; seconds reach this number in the year 5138."""
+
+
+def enum_name(native: Any, field: str) -> str:
+    """The name of an enumeration's value, in lower case."""
+    descriptor = native.DESCRIPTOR.fields_by_name[field].enum_type
+    value = descriptor.values_by_number.get(getattr(native, field))
+    return value.name.lower() if value else str(getattr(native, field))
 
 
 # --- addresses -----------------------------------------------------------------------------
@@ -437,53 +443,3 @@ JOURNALED: Final[dict[int, tuple[Any, Callable[[Any, Mapping[str, str]], EventDa
     44: (neonize.UndecryptableMessage, undecryptable),
 }
 """The library's number of an event → its type and its translation: what must not be lost, so it is journaled first."""
-
-
-# --- the connection --------------------------------------------------------------------------
-
-
-def enum_name(native: Any, field: str) -> str:
-    """The name of an enumeration's value, in lower case."""
-    descriptor = native.DESCRIPTOR.fields_by_name[field].enum_type
-    value = descriptor.values_by_number.get(getattr(native, field))
-    return value.name.lower() if value else str(getattr(native, field))
-
-
-def pair_status(native: Any) -> say.EngineEvent:
-    """PairStatus."""
-    if native.Status == 2:
-        return say.Paired(jid=full(native.ID) or "")
-    return say.PairingRefused(error=native.Error or "the phone's answer was not accepted")
-
-
-def connect_failure(native: Any) -> say.EngineEvent:
-    """ConnectFailure: the engine goes on trying after the server's own failures, and stays away after all others."""
-    reason = enum_name(native, "Reason")
-    if reason in ("internal_server_error", "service_unavailable"):
-        return say.Trouble(detail=f"login failed: {reason}")
-    return say.Refused(detail=f"{reason} {native.Message}".strip())
-
-
-def temporary_ban(native: Any) -> say.EngineEvent:
-    """TemporaryBan; Expire is a Go duration (nanoseconds) or seconds, whichever the number can be."""
-    expire = int(native.Expire)
-    return say.Banned(code=enum_name(native, "Code"), seconds=expire // 1_000_000_000 if expire > 10**10 else expire)
-
-
-LIFECYCLE: Final[dict[int, tuple[Any, Callable[[Any], say.EngineEvent]]]] = {
-    2: (neonize.PairStatus, pair_status),
-    3: (neonize.Connected, lambda _: say.Online()),
-    4: (neonize.KeepAliveTimeout, lambda native: say.KeepAliveLost(count=int(native.ErrorCount))),
-    5: (neonize.KeepAliveRestored, lambda _: say.KeepAliveBack()),
-    6: (
-        neonize.LoggedOut,
-        lambda native: say.LoggedOut(on_connect=native.OnConnect, detail=enum_name(native, "Reason")),
-    ),
-    7: (neonize.StreamReplaced, lambda _: say.Replaced()),
-    8: (neonize.TemporaryBan, temporary_ban),
-    9: (neonize.ConnectFailure, connect_failure),
-    10: (neonize.ClientOutdated, lambda _: say.Outdated()),
-    11: (neonize.StreamError, lambda native: say.Trouble(detail=f"stream error {native.Code}")),
-    12: (neonize.Disconnected, lambda _: say.Offline()),
-}
-"""The library's number of an event → its type and what it says about the connection."""

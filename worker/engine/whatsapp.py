@@ -21,7 +21,7 @@ from google.protobuf.message import DecodeError
 from ecosystem.contract.errors import DomainError, PairingNotReady, SessionNotAuthenticated, WhatsAppTimeout
 from ecosystem.contract.events import MessageReceived
 from ecosystem.contract.happenings import PollVoted
-from worker.engine import enginefile, golib, notices, translate
+from worker.engine import enginefile, golib, lifecycle, notices, translate
 from worker.engine import protocol as say
 from worker.engine.addresses import Addresses
 from worker.engine.binding import Binding
@@ -127,7 +127,7 @@ class WhatsAppEngine:
             error = binding.run(
                 database=engine_database(self._database),
                 properties=properties,
-                codes=bytes([*_JOURNALED, *notices.PASSING, *translate.LIFECYCLE]),
+                codes=bytes([*_JOURNALED, *notices.PASSING, *lifecycle.LIFECYCLE]),
                 log_level="DEBUG",  # what to hold back is known from it; see holding
                 proxy=self._proxy_url,
                 on_qr=self._guard(self._on_qr),
@@ -199,8 +199,8 @@ class WhatsAppEngine:
                 self._post(say.Arrived(arrival=arrival))
             elif code in notices.PASSING:
                 self._post(say.Arrived(arrival=say.Passing(code=code, body=body)))
-            elif code in translate.LIFECYCLE and not self._hung_up:
-                kind, function = translate.LIFECYCLE[code]
+            elif code in lifecycle.LIFECYCLE and not self._hung_up:
+                kind, function = lifecycle.LIFECYCLE[code]
                 event = function(kind.FromString(body))
                 if isinstance(event, say.Online):
                     self._ready = self._was_online = True

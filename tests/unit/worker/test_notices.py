@@ -20,7 +20,7 @@ from ecosystem.contract.happenings import (
     PictureChanged,
 )
 from tests.unit.worker.test_translate import BEA, BEA_LID, GROUP, ME, ME_LID, NOTHING, source
-from worker.engine import notices, translate
+from worker.engine import lifecycle, notices, translate
 from worker.engine.natives import neonize
 from worker.engine.translate import native_jid
 
@@ -191,7 +191,7 @@ def test_presence_and_gos_zero_time(seen: int, told: dt.datetime | None) -> None
 def test_the_tables_fit_together() -> None:
     assert notices.ALL.keys() == notices.PEOPLE.keys()
     assert not notices.JOURNALED.keys() & notices.PASSING.keys()
-    others = {*translate.JOURNALED, *translate.LIFECYCLE, notices.HISTORY}
+    others = {*translate.JOURNALED, *lifecycle.LIFECYCLE, notices.HISTORY}
     assert not others & notices.ALL.keys()
 
 

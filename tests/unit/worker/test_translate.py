@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from ecosystem.contract.events import Media, MessageEdited, MessageReaction, MessageReceived, MessageRevoked, Person
+from worker.engine import lifecycle, translate
 from worker.engine import protocol as say
-from worker.engine import translate
 from worker.engine.natives import e2e, neonize
 from worker.engine.translate import native_jid
 
@@ -282,4 +282,4 @@ def test_every_kind_and_text_names_a_real_field() -> None:
     ],
 )  # fmt: skip
 def test_the_connection(code: int, event: Any, expected: say.EngineEvent) -> None:
-    assert translate.LIFECYCLE[code][1](event) == expected
+    assert lifecycle.LIFECYCLE[code][1](event) == expected
