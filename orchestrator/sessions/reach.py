@@ -20,10 +20,10 @@ from orchestrator.observed import Beat, Unknown
 from orchestrator.reconcile.fleet import Endpoint
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
+    from orchestrator.reconcile.fleet import Fleet
     from orchestrator.registry.rows import SessionRow
-    from orchestrator.sessions.service import SessionOrchestrator
 
 LOOK_S: Final = 0.04
 """Pause between looks at the heartbeat of a session somebody waits for; all who wait share one look."""
@@ -39,10 +39,22 @@ class _Glance(msgspec.Struct):
 
 
 class Reach:
-    """One orchestrator's requests to workers. `hold_s` bounds how long each waits; 0: nobody waits."""
+    """One orchestrator's requests to workers. `hold_s` bounds how long each waits; 0: nobody waits.
 
-    def __init__(self, sessions: SessionOrchestrator, *, hold_s: float) -> None:
-        self._sessions = sessions
+    `start` has an unloaded session started; `beat` reads a session's heartbeat, fresh.
+    """
+
+    def __init__(
+        self,
+        fleet: Fleet,
+        *,
+        start: Callable[[str], Awaitable[object]],
+        beat: Callable[[str], Awaitable[Beat | Unknown | None]],
+        hold_s: float,
+    ) -> None:
+        self._fleet = fleet
+        self._start = start
+        self._fresh_beat = beat
         self.hold_s = hold_s
         self._under_way: Counter[str] = Counter()
         self._held: dict[str, int] = {}
@@ -113,7 +125,7 @@ class Reach:
         session_id, end = row.session_id, time.monotonic() + self.hold_s
         self.touch(session_id)
         while True:
-            row = self._sessions.fleet.rows.get(session_id, row)
+            row = self._fleet.rows.get(session_id, row)
             if row.unloaded:
                 row = await self._load(row)
             late = time.monotonic() >= end
@@ -127,14 +139,14 @@ class Reach:
     async def _load(self, row: SessionRow) -> SessionRow:
         """Has an unloaded session started; of all who wait for it one asks."""
         async with self._looking.setdefault(row.session_id, asyncio.Lock()):
-            row = self._sessions.fleet.rows.get(row.session_id, row)
+            row = self._fleet.rows.get(row.session_id, row)
             if row.unloaded:
-                await self._sessions.start(row.session_id)
-            return self._sessions.fleet.rows.get(row.session_id, row)
+                await self._start(row.session_id)
+            return self._fleet.rows.get(row.session_id, row)
 
     async def _find(self, row: SessionRow, *, late: bool) -> Endpoint | None:
         try:
-            return self._sessions.fleet.endpoint(row)
+            return self._fleet.endpoint(row)
         except WorkerStarting:
             if late:
                 raise
@@ -151,7 +163,7 @@ class Reach:
         """Whether a paired session was started just now and is about to be logged in."""
         if row.jid is None or not self.hold_s:
             return False
-        if _settled(self._sessions.fleet.look.beat(row.session_id), row, self.hold_s):
+        if _settled(self._fleet.look.beat(row.session_id), row, self.hold_s):
             return False
         return not _settled(await self._beat(row.session_id), row, self.hold_s)
 
@@ -160,7 +172,7 @@ class Reach:
         async with self._looking.setdefault(session_id, asyncio.Lock()):
             glance = self._glances.setdefault(session_id, _Glance())
             if time.monotonic() - glance.at >= LOOK_S:
-                glance.beat = await self._sessions.beat(session_id)
+                glance.beat = await self._fresh_beat(session_id)
                 glance.at = time.monotonic()
             return glance.beat
 

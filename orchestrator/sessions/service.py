@@ -98,7 +98,7 @@ class SessionOrchestrator:
         self._ports = ports
         self._max_sessions = max_sessions
         self._only = only
-        self.reach = Reach(self, hold_s=hold_s)
+        self.reach = Reach(self.fleet, start=self.start, beat=self.beat, hold_s=hold_s)
 
     # --- reading
 
