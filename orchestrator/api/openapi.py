@@ -16,8 +16,9 @@ from ecosystem.contract import catalogue, eventbook
 from ecosystem.contract.catalogue_shapes import Refused
 from ecosystem.contract.errors import Problem
 from ecosystem.contract.events import EVENT_TYPES
-from ecosystem.contract.webhook import WebhookPayload
+from ecosystem.contract.webhook import IgnoreRules, WebhookPayload
 from orchestrator.api.descriptions import TABLE, Described
+from orchestrator.api.members import explain, tidy
 from orchestrator.api.version import VERSION
 
 if TYPE_CHECKING:
@@ -93,6 +94,10 @@ class Schemas:
         """The schema of a type, or a reference to it; null where there is none."""
         return {"type": "null"} if kind is None else self._of[repr(kind)]
 
+    def names(self, kinds: Iterable[object]) -> set[str]:
+        """The components those types are."""
+        return {self.of(kind)["$ref"].removeprefix(_REF) for kind in kinds}
+
     def members(self, kind: object) -> tuple[Json, list[str]]:
         """The members of an object type, and the required ones."""
         schema = self.of(kind)
@@ -105,6 +110,8 @@ def build(app: web.Application) -> Json:
     """The description of an application with all its routes."""
     control = list(_control_routes(app))
     schemas = Schemas(_types(control))
+    explain(schemas.components, schemas.names(_bodies_of(control)) | {IgnoreRules.__name__})
+    tidy(schemas.components)
     paths: dict[str, Json] = {}
     for method, path, described, summary in control:
         paths.setdefault(path, {})[method.lower()] = _control(schemas, method, path, described, summary)
@@ -152,6 +159,13 @@ def _types(control: Iterable[tuple[str, str, Described | None, str]]) -> Iterato
             yield from (described.query, described.body, *described.answers.values())
     for operation in catalogue.SESSION_ROUTES:
         yield from (operation.query, operation.body, operation.results)
+
+
+def _bodies_of(control: Iterable[tuple[str, str, Described | None, str]]) -> Iterator[object]:
+    yield from (
+        described.body for _, _, described, _ in control if described is not None and described.body is not None
+    )
+    yield from (operation.body for operation in catalogue.SESSION_ROUTES if operation.body is not None)
 
 
 def _told(schemas: Schemas, name: str) -> Json:

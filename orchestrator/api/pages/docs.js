@@ -72,6 +72,7 @@ function limitsOf(schema) {
 function example(schema, depth = 0, bare = false) {
   const one = resolve(schema);
   if (depth > 6) return null;
+  if (schema.examples && schema.examples.length) return schema.examples[0];
   if (one.examples && one.examples.length) return one.examples[0];
   if ("const" in one) return one.const;
   if (one.enum) return one.enum[0];
@@ -102,7 +103,8 @@ function membersOf(schema) {
   const one = resolve(schema);
   const table = make("table");
   for (const [name, member] of Object.entries(one.properties || {})) {
-    table.append(row(name, (one.required || []).includes(name), member, resolve(member).description));
+    const about = member.description || resolve(member).description;
+    table.append(row(name, (one.required || []).includes(name), member, about));
   }
   return table;
 }
@@ -119,7 +121,8 @@ function bodiesOf(contents) {
       for (const [name, member] of files) table.append(row(name, false, member, "the file; its other fields are the members above"));
       parts.push(table);
     } else {
-      parts.push(membersOf(content.schema));
+      const about = resolve(content.schema).description || "";
+      parts.push(...about.split("\n\n").map((text) => make("p", {}, ...prose(text))), membersOf(content.schema));
     }
   }
   return parts;

@@ -138,3 +138,17 @@ async def test_the_page_works_offline(zap: Orchestrated) -> None:
         assert b"innerHTML" not in file.body
     for missing in ("docs.txt", "../openapi.py", "..%2Fopenapi.py"):
         assert (await zap.http("GET", f"/docs/{missing}")).status == 404
+
+
+async def test_it_says_what_members_mean(document: dict[str, Any]) -> None:
+    """Of everything a session's routes and webhooks take; and the page starts with values that fit."""
+    schemas = document["components"]["schemas"]
+    for path, method, operation in operations(document):
+        content = operation.get("requestBody", {}).get("content", {}).get("application/json")
+        if content is None or not path.startswith(("/api/{session}/", "/webhooks", "/devices")):
+            continue
+        members = schemas[content["schema"]["$ref"].rpartition("/")[2]]["properties"]
+        dumb = [name for name, schema in members.items() if not schema.get("description")]
+        assert not dumb, f"{method} {path}"
+    assert schemas["SendText"]["properties"]["phone"]["examples"] == ["5511912345678"]
+    assert not [name for name, schema in schemas.items() if "\n   " in schema.get("description", "")]
