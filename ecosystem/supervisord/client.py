@@ -50,14 +50,13 @@ class ProgramState(StrEnum):
 
 
 class ProcessInfo(msgspec.Struct, frozen=True):
-    """One process of supervisord's, a program or a session. `exit_status` is that of its last end."""
+    """One process of supervisord's, a program or a session."""
 
     group: str
     name: str
     state: ProgramState
     pid: int | None
     uptime_s: int
-    exit_status: int
     spawn_error: str | None
     description: str
     log: str
@@ -220,7 +219,6 @@ def _info(row: dict[str, Any]) -> ProcessInfo:
         state=ProgramState(row["statename"]),
         pid=pid,
         uptime_s=max(0, now - started) if pid else 0,
-        exit_status=int(row["exitstatus"]),
         spawn_error=str(row["spawnerr"]) or None,
         description=str(row["description"]),
         log=str(row["stdout_logfile"]),

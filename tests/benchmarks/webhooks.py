@@ -141,10 +141,6 @@ def _relay_and_jobs(bench: Bench) -> tuple[float, float]:
     return _mb([bench.orchestrator()], "uss"), _mb(bench.workers(), "uss")
 
 
-def _pss_mb(processes: Sequence[psutil.Process]) -> float:
-    return _mb(processes, "pss")
-
-
 def _mb(processes: Sequence[psutil.Process], kind: str) -> float:
     """In MB of 10^6 bytes."""
     return rounded(sum(getattr(process.memory_full_info(), kind) for process in processes) / 1e6)

@@ -44,13 +44,6 @@ class Op(NamedTuple):
     def name(self) -> str:
         return f"{self.method} {self.path}"
 
-    @property
-    def consumes(self) -> str | None:
-        """The media type the contract has for its body."""
-        if self.file is not None:
-            return FORM
-        return JSON if self.body is not None else None
-
 
 def send(path: str, body: dict[str, Any], must: tuple[str, ...], file: str | None = None) -> Op:
     return Op("POST", f"/send/{path}", body=body, must=must, file=file, results=SENT)

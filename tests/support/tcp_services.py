@@ -144,11 +144,6 @@ class TcpServices:
         with psycopg.connect(info) as link:
             return [str(row[0]) for row in link.execute("SELECT session_id FROM sessions ORDER BY session_id")]
 
-    def redis_keys(self) -> set[str]:
-        """Every key, read past the product."""
-        with redis.Redis(port=self.redis_port, password=self.redis_password, decode_responses=True) as client:
-            return {str(key) for key in client.scan_iter()}
-
 
 class Authority:
     """A throw-away certificate authority, and one certificate of it for `localhost`."""

@@ -50,7 +50,6 @@ _SIGNATURES: Final[dict[str, tuple[list[object], object]]] = {
         ctypes.c_void_p,
     ),
     "Stop": ([_Text], ctypes.c_void_p),
-    "Disconnect": ([_Text], None),
     "Logout": ([_Text], ctypes.c_void_p),
     "IsConnected": ([_Text], ctypes.c_bool),
     "GetMe": ([_Text], ctypes.POINTER(_Bytes)),
@@ -122,10 +121,6 @@ class Binding:
     def stop(self) -> None:
         """Ends the client and makes `run` return; while QR codes are shown `run` stays all the same."""
         self._text(self._library.Stop(self._handle))
-
-    def disconnect(self) -> None:
-        """Closes the socket for good."""
-        self._library.Disconnect(self._handle)
 
     def log_out(self) -> str:
         """Unlinks this device; the error, or an empty text."""
