@@ -400,14 +400,23 @@ def noun(name: str, summary: str, verbs: Iterable[click.Command]) -> Noun:
     return Noun(name, help=summary, commands={command.name: command for command in verbs if command.name})
 
 
-def refuse_unknown(ctx: click.Context, word: str, known: Sequence[str]) -> None:
-    """Raises click.UsageError, naming the nearest of `known`, unless `word` is one of them (or an option)."""
+def refuse_unknown(
+    ctx: click.Context, word: str, known: Sequence[str], *, advice: Callable[[str], str | None] = lambda _: None
+) -> None:
+    """Raises click.UsageError unless `word` is one of `known` (or an option).
+
+    It says what to type instead: what `advice` knows of the word, else the nearest of `known`.
+    """
     if word in known or word.startswith("-") or ctx.resilient_parsing:
         return
-    near = difflib.get_close_matches(word, known, n=1)
-    more = (
-        tr("Did you mean '{name}'?", name=near[0]) if near else tr("See '{command} --help'.", command=ctx.command_path)
-    )
+    more = advice(word)
+    if more is None:
+        near = difflib.get_close_matches(word, known, n=1)
+        more = (
+            tr("Did you mean '{name}'?", name=near[0])
+            if near
+            else tr("See '{command} --help'.", command=ctx.command_path)
+        )
     unknown = tr("There is no command '{word}'.", word=word)
     raise click.UsageError(f"{unknown} {more}", ctx)
 

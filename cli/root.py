@@ -6,7 +6,7 @@ import errno
 import os
 import sys
 from importlib import import_module
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
 
 import click
 
@@ -68,7 +68,12 @@ SECTIONS: Final = (
                 "cli.commands.operations:unstartup",
                 "Take away the systemd unit that starts Zapvisor with the machine.",
             ),
-            Entry("save", "cli.commands.operations:save", "Nothing to do: what is wanted is saved at every moment."),
+            Entry(
+                "save",
+                "cli.commands.operations:save",
+                "Nothing to do: what is wanted is saved at every moment.",
+                ("dump",),
+            ),
             Entry(
                 "resurrect", "cli.commands.operations:resurrect", "Nothing to do: `zapvisor up` starts what is wanted."
             ),
@@ -92,7 +97,12 @@ SECTIONS: Final = (
             Entry("start", "cli.commands.session:start", "Start sessions."),
             Entry("stop", "cli.commands.session:stop", "Stop sessions; they stay paired."),
             Entry("restart", "cli.commands.session:restart", "Restart sessions in a fresh process.", ("rs",)),
-            Entry("reload", "cli.commands.operations:reload", "Give sessions a fresh process, one after the other."),
+            Entry(
+                "reload",
+                "cli.commands.operations:reload",
+                "Give sessions a fresh process, one after the other.",
+                ("gracefulReload",),
+            ),
             Entry("reset", "cli.commands.operations:reset", "Start the counters of sessions from nought."),
             Entry(
                 "signal", "cli.commands.operations:signal", "Send the processes of sessions a signal.", ("sendSignal",)
@@ -119,14 +129,19 @@ SECTIONS: Final = (
         "Watching",
         (
             Entry("menu", "cli.menu.command:menu", "Manage everything in an interactive menu."),
-            Entry("monit", "cli.monit.command:monit", "Watch memory and messages of every session, live."),
+            Entry("monit", "cli.monit.command:monit", "Watch memory and messages of every session, live.", ("dash",)),
             Entry("status", "cli.commands.status:status", "Show the instance: counts, processes, address.", ("fleet",)),
             Entry("processes", "cli.commands.processes:processes", "Show every process and its state in supervisord."),
             Entry("server", "cli.commands.server:server", "Show the machine: processors, memory, disks."),
             Entry("alerts", "cli.commands.alerts:alerts", "Show the alerts that stand.", ("alert",)),
             Entry("health", "cli.commands.watching:health", "Ask the server whether it is well.", ("ping",)),
             Entry("events", "cli.commands.watching:events", "Show what happens in the sessions, as it happens."),
-            Entry("logs", "cli.commands.logs:logs", "Show the log of a session or of a program.", ("log",)),
+            Entry(
+                "logs",
+                "cli.commands.logs:logs",
+                "Show the log of a session, of all sessions, or of a program.",
+                ("log",),
+            ),
             Entry("flush", "cli.commands.operations:flush", "Empty the logs of sessions."),
         ),
     ),
@@ -164,8 +179,12 @@ ENTRIES: Final = {entry.name: entry for section in SECTIONS for entry in section
 ALIASES: Final[dict[str, tuple[str, ...]]] = {
     **{alias: (entry.name,) for entry in ENTRIES.values() for alias in entry.aliases},
     "jlist": ("list", "--json"),
+    "prettylist": ("list", "--json"),
 }
 """Other words, and what each stands for."""
+HELP: Final = "help"
+VERSION: Final = "version"
+"""Options that people type as commands."""
 
 
 class Root(Spoken, click.Group):
@@ -187,7 +206,14 @@ class Root(Spoken, click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        refuse_unknown(ctx, args[0], [*ENTRIES, *ALIASES])
+        if args[0] == HELP:
+            if len(args) == 1:
+                click.echo(ctx.get_help(), color=ctx.color)
+                ctx.exit()
+            args = [*args[1:], "--help"]
+        elif args[0] == VERSION:
+            _tell_version(ctx)
+        refuse_unknown(ctx, args[0], [*ENTRIES, *ALIASES], advice=_habit)
         return super().resolve_command(ctx, [*ALIASES.get(args[0], args[:1]), *args[1:]])
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -220,6 +246,15 @@ class Root(Spoken, click.Group):
         ]
 
 
+def _habit(word: str) -> str | None:
+    """What somebody who typed `word` wants instead; None where nobody knows."""
+    from cli.habits import INSTEAD, MEANT
+
+    if word in MEANT:
+        return tr("Did you mean '{name}'?", name=MEANT[word])
+    return tr(INSTEAD[word]) if word in INSTEAD else None
+
+
 def _line(entry: Entry) -> str:
     """An entry's line of the overview."""
     summary = tr(entry.summary)
@@ -233,10 +268,14 @@ EPILOG: Final = "Begin with `zapvisor up --sandbox`: a whole fleet on a WhatsApp
 
 def _show_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     if value and not ctx.resilient_parsing:
-        from importlib.metadata import version
+        _tell_version(ctx)
 
-        click.echo(f"{PROGRAM} {version('zapvisor')}")
-        ctx.exit()
+
+def _tell_version(ctx: click.Context) -> NoReturn:
+    from importlib.metadata import version
+
+    click.echo(f"{PROGRAM} {version('zapvisor')}")
+    ctx.exit()
 
 
 @click.group(
@@ -245,7 +284,12 @@ def _show_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     params=[
         *common_options(),
         click.Option(
-            ["--version"], is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="The version."
+            ["--version", "-V", "-v"],
+            is_flag=True,
+            is_eager=True,
+            expose_value=False,
+            callback=_show_version,
+            help="The version.",
         ),
     ],
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
@@ -328,7 +372,7 @@ def _fail(error: Exception, words: Sequence[str]) -> int:
     from cli.output.problems import report
 
     try:
-        return report(error, as_json="--json" in words or words[:1] == ["jlist"])
+        return report(error, as_json="--json" in words or "--json" in ALIASES.get(words[0] if words else "", ()))
     except OSError as untold:
         return _unheard(untold) or EXIT_BROKEN_PIPE
 

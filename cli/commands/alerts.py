@@ -92,7 +92,7 @@ def _show(screen: Screen, found: list[Alert], *, everything: bool) -> None:
             str(alert.kind),
             alert.session_id or tr("all"),
             *((moment(alert.ended_at) or tr("stands"),) if everything else ()),
-            alert.title,
+            tr(alert.title),
             alert.detail or NOTHING,
         )
         for alert in found
@@ -125,4 +125,4 @@ def _line(event: WebhookPayload, screen: Screen) -> str:
     about = clean(event.session_id or tr("all"))
     what = tr("over") if event.event == "alert.ended" else screen.status(clean(str(data.get("severity"))))
     detail = f" ({clean(str(data['detail']))})" if data.get("detail") else ""
-    return f"{when} {what} {about}: {clean(str(data.get('title')))}{detail}"
+    return f"{when} {what} {about}: {clean(tr(str(data.get('title'))))}{detail}"

@@ -229,6 +229,7 @@ def _next_steps(settings: Settings, address: str, key_file: Path | None) -> Iter
         yield f"{command} sandbox scan 5511912345678 alpha"
     else:
         yield f"{command} qr alpha"
+    yield f"{command} menu"
     key = f"$(cat {key_file})" if key_file else "$ADMIN_API_KEY"
     yield f'curl -H "Authorization: Bearer {key}" {address}/sessions'
 

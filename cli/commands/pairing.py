@@ -315,13 +315,13 @@ class Picture:
                     needed=drawing.columns,
                     columns=columns,
                 ),
-                tr("Widen it or make its letters smaller, or use --png FILE."),
+                tr("Widen it or make its letters smaller, or use --png FILE or `zapvisor pair`."),
             ]
         if len(drawing.lines) + len(help_lines) >= rows:
             needed = len(drawing.lines) + len(help_lines) + 1
             help_lines.append(
                 tr(
-                    "All of it needs {needed} rows, this terminal has {rows}: make its letters smaller.",
+                    "It needs {needed} rows, this terminal has {rows}: smaller letters, or `zapvisor pair`.",
                     needed=needed,
                     rows=rows,
                 )

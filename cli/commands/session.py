@@ -117,8 +117,20 @@ def create(
     call.screen.done(tr("{session_id} created: {state}", session_id=view.session_id, state=_state(view)))
     if view.api_key:
         call.screen.done(tr("its API key, which is not shown again: {api_key}", api_key=view.api_key))
-    if view.next_step:
-        call.screen.done(tr("next: {next_step}", next_step=tr(view.next_step)))
+    if next_step := next_of(view):
+        call.screen.done(tr("next: {next_step}", next_step=next_step))
+
+
+def next_of(view: SessionView) -> str | None:
+    """What to do next about the session, with the commands for it where pairing is meant."""
+    from ecosystem.contract.session import Reason
+
+    if view.next_step and view.reason is Reason.PAIRING:
+        return tr(
+            "`zapvisor qr {session}` shows its QR code, `zapvisor pair {session} NUMBER` asks for a code to type",
+            session=view.session_id,
+        )
+    return tr(view.next_step) if view.next_step else None
 
 
 def metadata(pairs: Sequence[str]) -> dict[str, Any]:
@@ -164,8 +176,11 @@ def list_(call: Call, /, **filters: Any) -> None:
         call.screen.data(answer.body)
         return
     page = answer.decode(SessionList)
+    views = page.sessions
+    if not filters["sort"] and len(views) == page.total:
+        views = sorted(views, key=lambda view: figures.natural(view.session_id))
     if call.quiet:
-        for view in page.sessions:
+        for view in views:
             call.screen.line(view.session_id)
         return
     if not page.sessions:
@@ -199,7 +214,7 @@ def list_(call: Call, /, **filters: Any) -> None:
                 figures.duration(view.uptime_s if view.pid else None),
                 str(view.restarts),
             )
-            for view in page.sessions
+            for view in views
         ],
     )
     shown = len(page.sessions)
@@ -379,7 +394,7 @@ def delete(call: Call, sessions: tuple[str, ...], yes: bool, logout: bool, wait:
 
 
 class Done(msgspec.Struct, frozen=True):
-    """What came of one verb on one session: for people, for programs, and what to do next."""
+    """What came of one verb on one session: for people, for programs, and what to do next, in the reader's language."""
 
     sentence: str
     document: bytes
@@ -394,7 +409,7 @@ def _change(call: Call, sessions: Sequence[str], what: str, wait: float) -> int:
     def act(session: str) -> Done:
         answer = client.post(f"/sessions/{session}/{what}", query={"wait": wait} if wait else None, wait=wait)
         view = answer.decode(SessionView)
-        return Done(f"{view.session_id}: {_state(view)}", answer.body, view.next_step)
+        return Done(f"{view.session_id}: {_state(view)}", answer.body, next_of(view))
 
     return report(call, chosen(client, sessions, desired="running" if what == "restart" else None), act)
 
@@ -418,12 +433,12 @@ def report(call: Call, sessions: Sequence[str], act: Callable[[str], Done]) -> i
             else:
                 call.screen.done(outcome.sentence)
                 if outcome.next_step and len(sessions) == 1:
-                    call.screen.done(tr("next: {next_step}", next_step=tr(outcome.next_step)))
+                    call.screen.done(tr("next: {next_step}", next_step=outcome.next_step))
     if call.json:
         done = [outcomes[session] for session in sessions]
         call.screen.data([msgspec.Raw(outcome.document) for outcome in done if isinstance(outcome, Done)])
     elif not sessions:
-        call.screen.note(tr("no sessions"))
+        call.screen.note(tr("no sessions; `zapvisor list` shows those there are"))
     failed = [outcomes[session] for session in sessions if isinstance(outcomes[session], DomainError)]
     return next((error.exit_code for error in failed if isinstance(error, DomainError)), 0)
 

@@ -75,7 +75,9 @@ class Home(LiveScreen):
     def body(self) -> ComposeResult:
         yield Static(id="server")
         yield Static(id="alerts")
-        yield Line(placeholder=tr("id, name, number, state or label"), id="search", compact=True)
+        yield Line(
+            placeholder=tr("id, name, number, state or label; Enter keeps it, Esc clears it"), id="search", compact=True
+        )
         yield ListTable(session_columns(), session_style)
         yield Static(id="nothing")
 
@@ -106,7 +108,7 @@ class Home(LiveScreen):
             frozenset(self._selected),
         )
         room = max(10, self.size.width - 2)
-        self.query_one("#server", Static).update(server_line(board, room))
+        self.query_one("#server", Static).update(server_line(board, room, selected=len(self._selected)))
         alerts = board.alerts()
         shown = self.query_one("#alerts", Static)
         shown.display = bool(alerts)

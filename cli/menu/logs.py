@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections import deque
-from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar, Final
 
-import msgspec
 from rich.text import Text
 from textual.binding import Binding
 from textual.message import Message
 from textual.widgets import Input, RichLog, Static
 
 from cli.client import segment
+from cli.commands.tails import Tail
 from cli.menu.inputs import Line
 from cli.monit.app import LiveScreen
-from cli.monit.background import Tail
-from cli.output.loglines import readable
+from cli.output.loglines import readable, written_at
 from cli.output.screen import Screen as Colours
 from cli.output.screen import clean
 from cli.texts import tr
@@ -194,30 +192,19 @@ class Logs(LiveScreen):
         self.query_one(Log).scroll_end(animate=False)
 
 
-class _Stamp(msgspec.Struct, frozen=True):
-    """The one field of a line that its order depends on."""
-
-    ts: str | float = 0.0
-
-
-def written_at(raw: bytes) -> float:
-    """Seconds since 1970 at which a line says it was written; 0 where it does not."""
-    try:
-        stamp = msgspec.json.decode(raw, type=_Stamp).ts
-        return stamp if isinstance(stamp, int | float) else datetime.fromisoformat(stamp).timestamp()
-    except (msgspec.DecodeError, ValueError):
-        return 0.0
-
-
 def session_logs(_: LiveApp, session: str) -> Logs:
     """The log of one session."""
     return Logs(tr("Log of {name}", name=session), [(session, f"/sessions/{segment(session)}/logs")])
 
 
 def all_logs(app: LiveApp, _: str | None) -> Logs:
-    """The logs of every session, each line with its session."""
-    names = sorted(app.board.sessions)[:SESSIONS_MOST]
-    return Logs(tr("Logs of all sessions"), [(name, f"/sessions/{segment(name)}/logs") for name in names])
+    """The logs of every session, each line with its session; where there are too many, of those that run."""
+    views = sorted(app.board.listed(), key=lambda view: view.pid is None)
+    names = [view.session_id for view in views[:SESSIONS_MOST]]
+    title = tr("Logs of all sessions")
+    if len(names) < len(views):
+        title = tr("Logs of {shown} of {total} sessions", shown=len(names), total=len(views))
+    return Logs(title, [(name, f"/sessions/{segment(name)}/logs") for name in names])
 
 
 def program_logs(_: LiveApp, program: str) -> Logs:

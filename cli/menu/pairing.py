@@ -46,6 +46,7 @@ class Pairing(LiveScreen):
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "back", tr("Back")),
+        Binding("enter", "done", show=False),
         Binding("c", "code", tr("Code instead")),
         Binding("r", "again", tr("QR code again")),
         Binding("s", "start", tr("Start")),
@@ -136,13 +137,19 @@ class Pairing(LiveScreen):
         self._small = drawn.small
         return drawn.text()
 
+    def action_done(self) -> None:
+        """Leaves, once there is nothing left to do here."""
+        view = self.live.board.sessions.get(self._session)
+        if view is not None and view.status is SessionState.AUTHENTICATED:
+            self.dismiss()
+
     def _state(self, view: SessionView | None, *, paired: bool) -> Text:
         if view is None:
             return Text(tr("Waiting for the session …"))
         text = Text.assemble((str(view.status), STATE_COLOURS.get(str(view.status), "")), f" ({view.reason})")
         if paired:
             text.append("\n\n" + tr("Paired with {phone}.", phone=view.phone or view.jid or "?"), style="bold green")
-            text.append("\n\n" + tr("Esc goes back."))
+            text.append("\n\n" + tr("Enter goes back."))
         elif view.detail:
             text.append(f"\n{view.detail}")
         return text

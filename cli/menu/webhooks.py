@@ -15,7 +15,7 @@ from cli.monit.columns import Column
 from cli.monit.fleet import UNKNOWN
 from cli.output.figures import moment
 from cli.output.records import cell, title
-from cli.output.targets import COLOURS, state_of
+from cli.output.targets import COLOURS, shown_state
 from cli.texts import tr
 from ecosystem.contract.webhook import (
     CreateWebhook,
@@ -75,7 +75,7 @@ class Webhooks(ListScreen):
         return {
             "url": thing.url,
             "session": thing.session_id or tr("every"),
-            "state": state_of(thing),
+            "state": shown_state(thing),
             "pending": str(thing.pending),
             "events": ", ".join(thing.events),
             "error": thing.last_error or UNKNOWN,
@@ -84,7 +84,7 @@ class Webhooks(ListScreen):
 
     def style(self, column: str, text: str) -> str:
         if column == "state":
-            return COLOURS.get(text, "bright_black")
+            return {tr(word): colour for word, colour in COLOURS.items()}.get(text, "bright_black")
         return super().style(column, text)
 
     def on_data_table_row_selected(self) -> None:

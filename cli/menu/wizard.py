@@ -17,6 +17,8 @@ from ecosystem.contract.session import CreatedSession
 from ecosystem.contract.webhook import SetSessionWebhook
 
 if TYPE_CHECKING:
+    from collections.abc import Container
+
     from cli.client import Client
     from cli.monit.app import LiveApp
 
@@ -41,14 +43,14 @@ def create(app: LiveApp, _: str | None) -> Form:
     client = app.client
     return Form(
         tr("Create a session"),
-        _pages(),
+        _pages(app),
         lambda values: make(client, values),
         lambda made: _made(app, made),
         button=tr("Create"),
     )
 
 
-def _pages() -> tuple[Page, ...]:
+def _pages(app: LiveApp) -> tuple[Page, ...]:
     return (
         Page(
             tr("the session"),
@@ -58,7 +60,7 @@ def _pages() -> tuple[Page, ...]:
                 Field("labels", tr("Labels"), hint=tr("words to find it by; may be empty")),
             ),
             tr("Enter goes on, Esc back; Ctrl-S creates it at once."),
-            check=_check_session,
+            check=lambda values: _check_session(values, app.board.sessions),
         ),
         Page(
             tr("webhook"),
@@ -92,8 +94,10 @@ def _pages() -> tuple[Page, ...]:
     )
 
 
-def _check_session(values: Values) -> None:
-    parse_session_id(values["session_id"], field="session_id")
+def _check_session(values: Values, known: Container[str]) -> None:
+    session = parse_session_id(values["session_id"], field="session_id")
+    if session in known:
+        raise InvalidRequest(tr("there is a session '{session}' already", session=session), field="session_id")
 
 
 def _check_webhook(values: Values) -> None:

@@ -21,6 +21,7 @@ from cli.monit.board import Board, Happened
 from cli.monit.live import FIGURES_S, Live
 from cli.monit.ways_out import WaysOut
 from cli.output.hangup import end_with_terminal
+from cli.output.problems import hint_of, message_of
 from cli.output.screen import clean, speaks_unicode
 from cli.texts import tr
 from ecosystem.contract.errors import DomainError
@@ -181,8 +182,8 @@ class LiveScreen(Screen[Any]):
 
 def sentence(error: DomainError) -> str:
     """A failure for people: what happened and what to do next."""
-    text = clean(error.message) or error.code
-    return f"{text}\n{clean(error.hint)}" if error.hint else text
+    text, hint = clean(message_of(error)) or error.code, hint_of(error)
+    return f"{text}\n{clean(hint)}" if hint else text
 
 
 class LiveApp(App[int]):

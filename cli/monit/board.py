@@ -5,12 +5,12 @@ Pure: reports go in, views come out; time is an argument.
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import msgspec
 
 from cli.monit.history import History
+from cli.output import figures
 from cli.texts import tr
 from ecosystem.contract.errors import DomainError
 from ecosystem.contract.session import DesiredState, Health, SessionState, SessionView
@@ -137,7 +137,7 @@ class Board:
     def listed(self, search: str = "") -> list[SessionView]:
         """The sessions by id; with `search` those that have it in id, name, number, state, reason or a label."""
         found = [view for view in self.sessions.values() if matches(view, search)]
-        return sorted(found, key=lambda view: natural(view.session_id))
+        return sorted(found, key=lambda view: figures.natural(view.session_id))
 
     def counts(self) -> dict[SessionState, int]:
         """How many sessions are in each state; states nobody is in are left out."""
@@ -163,11 +163,6 @@ class Board:
 def _step(view: SessionView) -> str | None:
     """What the server says can be done, in the language of the reader."""
     return tr(view.next_step) if view.next_step else None
-
-
-def natural(name: str) -> list[tuple[int, str]]:
-    """What to sort names by as people would: `s2` before `s10`."""
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"([0-9]+)", name) if part]
 
 
 def matches(view: SessionView, search: str) -> bool:
@@ -228,12 +223,18 @@ def _standing_alerts(answer: dict[str, Any] | None) -> list[Alert]:
     return [
         Alert(
             GRAVE if alert.get("severity") == "critical" else MILD,
-            ": ".join(str(part) for part in (alert.get("title"), alert.get("detail")) if part),
+            _told(alert),
             session_id=alert.get("session_id"),
         )
         for alert in records((answer or {}).get("alerts"))
         if alert.get("ended_at") is None
     ]
+
+
+def _told(alert: dict[str, Any]) -> str:
+    """An alert in a line: whom it is about, what it is, and what is known beyond."""
+    title = str(alert.get("title") or "")
+    return ": ".join(str(part) for part in (alert.get("session_id"), tr(title), alert.get("detail")) if part)
 
 
 NEARLY_FULL: Final = 0.95

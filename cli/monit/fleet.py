@@ -126,8 +126,11 @@ def part_of(used: float | None, total: float | None) -> str:
     return UNKNOWN if used is None or not total else f"{used / total:.0%}"
 
 
-def server_line(board: Board, width: int) -> Text:
-    """The instance in one line of at most `width` columns: sessions by state, then the machine; the tail goes first."""
+def server_line(board: Board, width: int, *, selected: int = 0) -> Text:
+    """The instance in one line of at most `width` columns: sessions by state, then the machine; the tail goes first.
+
+    `selected`: how many sessions are marked, which is said before anything else.
+    """
     counts = ", ".join(f"{count} {state}" for state, count in board.counts().items())
     total = len(board.sessions)
     first = tr("1 session") if total == 1 else tr("{total} sessions", total=total)
@@ -136,6 +139,7 @@ def server_line(board: Board, width: int) -> Text:
     programs = records((board.instance or {}).get("programs"))
     sizes += [size for program in programs if isinstance(size := program.get("memory_bytes"), int)]
     parts = [
+        *([tr("{count} selected", count=selected)] if selected else []),
         f"{first}: {counts}" if counts else first,
         f"CPU {percent(server.cpu_percent)}",
         tr("memory {share}", share=part_of(server.memory_used_bytes, server.memory_total_bytes)),

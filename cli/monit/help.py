@@ -45,10 +45,10 @@ class Help(ModalScreen[None]):
         table.add_column()
         for key, text in self._keys:
             table.add_row(key, text)
-        table.add_row("↑ ↓ PgUp PgDn", tr("Move; the mouse works too"))
+        table.add_row("↑ ↓ PgUp PgDn Home End", tr("Move; the mouse works too"))
         table.add_row("Ctrl-C", tr("Leave at once"))
         with Vertical():
-            yield Static(Text(tr("Keys"), style="bold"))
+            yield Static(Text(tr("Keys of this screen"), style="bold"))
             with VerticalScroll():
                 yield Static(table)
             yield Static(tr("esc closes this"), id="hint")

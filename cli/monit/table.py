@@ -32,6 +32,8 @@ class ListTable(DataTable[Text]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "select_cursor", tr("Open"), key_display="enter"),
+        Binding("home", "scroll_top", show=False),  # rows are what one moves among, not the columns of a row
+        Binding("end", "scroll_bottom", show=False),
     ]
 
     def __init__(self, columns: Sequence[Column], style: Style | None = None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -45,3 +46,8 @@ def number(value: int | None) -> str:
 def moment(when: datetime | None) -> str | None:
     """A point in time in the reader's own time zone, to the second; None stays None."""
     return None if when is None else when.astimezone().strftime("%Y-%m-%d %H:%M:%S %z")
+
+
+def natural(name: str) -> list[tuple[int, str]]:
+    """What to sort names by as people would: `s2` before `s10`."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"([0-9]+)", name) if part]

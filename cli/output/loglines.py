@@ -10,6 +10,8 @@ import msgspec
 from cli.output.screen import clean
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from cli.output.screen import Screen
 
 LEVEL_COLOURS: Final = {"debug": "bright_black", "info": "cyan", "warning": "yellow", "error": "red", "critical": "red"}
@@ -44,6 +46,31 @@ def document(raw: bytes) -> bytes:
     except msgspec.DecodeError:
         return msgspec.json.encode({"event": raw.decode("utf-8", "replace")})
     return raw
+
+
+class _Stamp(msgspec.Struct, frozen=True):
+    """The one field of a line that its order depends on."""
+
+    ts: str | float = 0.0
+
+
+def written_at(raw: bytes) -> float:
+    """Seconds since 1970 at which a line says it was written; 0 where it does not."""
+    try:
+        stamp = msgspec.json.decode(raw, type=_Stamp).ts
+        return stamp if isinstance(stamp, int | float) else datetime.fromisoformat(stamp).timestamp()
+    except (msgspec.DecodeError, ValueError):
+        return 0.0
+
+
+def in_order(lines: Iterable[tuple[str, bytes]]) -> list[bytes]:
+    """Lines of several sources in the order they were written. What bears no time belongs to the line before it."""
+    latest: dict[str, float] = {}
+    stamped = []
+    for source, raw in lines:
+        latest[source] = max(latest.get(source, 0.0), written_at(raw))
+        stamped.append((latest[source], raw))
+    return [raw for _, raw in sorted(stamped, key=lambda line: line[0])]
 
 
 def _value(value: object) -> str:

@@ -11,7 +11,7 @@ import msgspec
 from cli.output.encoding import carried
 from cli.output.screen import clean
 from cli.texts import tr
-from ecosystem.contract.errors import DomainError, InternalError, InvalidRequest
+from ecosystem.contract.errors import DomainError, InternalError, InvalidRequest, SessionNotFound
 
 EXIT_FAILED = 1
 """A failure outside the tree of errors that is not the command line's: a file that cannot be written."""
@@ -45,17 +45,38 @@ def show(error: DomainError, *, as_json: bool, about: str | None = None) -> None
     if as_json:
         click.echo(msgspec.json.encode(error.problem()), err=True)
         return
-    first, *more = error.message.splitlines() or [""]
-    message = f"{f'{about}: ' if about else ''}{first} ({error.code})"
+    first, *more = message_of(error).splitlines() or [""]
+    which = f"{about}: " if about and about not in first else ""
+    message = f"{which}{first} ({error.code})"
     lines = [tr("error: {message}", message=message), *(f"  {line}" for line in more)]
     if error.state:
         lines.append(f"  {tr('state: {state}', state=error.state)}")
-    hint = error.hint
+    hint = hint_of(error)
     if hint is None and error.retryable and error.retry_after_s:
         hint = tr("try again in {seconds:g} s", seconds=error.retry_after_s)
     if hint:
         lines.append(f"  {tr('hint: {hint}', hint=hint)}")
     click.echo(_printable("\n".join(clean(line) for line in lines)), err=True)
+
+
+def message_of(error: DomainError) -> str:
+    """What happened; a session that does not exist is called by its name."""
+    plain = {"Session not found", f"session {error.session_id} not found"}
+    if error.code == SessionNotFound.code and error.session_id and error.message in plain:
+        return tr("there is no session '{session}'", session=error.session_id)
+    return error.message
+
+
+def hint_of(error: DomainError) -> str | None:
+    """What to do next: a command where the server names a route of its API, or nothing, and one helps."""
+    if error.hint and not error.hint.startswith("GET /"):
+        return error.hint
+    commands = {
+        "session_not_found": tr("`zapvisor list` shows them all"),
+        "api_key_not_found": tr("`zapvisor key list` shows them all"),
+        "webhook_not_found": tr("`zapvisor webhook list` shows them all"),
+    }
+    return commands.get(error.code, error.hint)
 
 
 def _usage(error: click.UsageError, *, as_json: bool) -> int:

@@ -7,7 +7,7 @@ from typing import Final
 TEXTS: Final[dict[str, str]] = {
     # home, its menus and its actions
     "Details": "Detalhes",
-    "Pair: QR code or code to type": "Parear: código QR ou código de digitar",
+    "Pair: QR code or code to type": "Parear: código QR ou código para digitar",
     "Start": "Iniciar",
     "Stop (disconnect; it stays paired)": "Parar (desconectar; continua pareada)",
     "Restart in a fresh process": "Reiniciar em um novo processo",
@@ -17,6 +17,7 @@ TEXTS: Final[dict[str, str]] = {
     "Settings": "Configurações",
     "Webhooks": "Webhooks",
     "Keys": "Chaves",
+    "Keys of this screen": "Teclas desta tela",
     "Events, live": "Eventos, ao vivo",
     "Log out (unlink from the phone)": "Sair (desvincular do celular)",
     "Delete": "Excluir",
@@ -48,8 +49,11 @@ TEXTS: Final[dict[str, str]] = {
     "Help": "Ajuda",
     "Quit": "Sair",
     "{count} sessions selected": "{count} sessões marcadas",
+    "{count} selected": "{count} marcadas",
+    "Logs of {shown} of {total} sessions": "Logs de {shown} de {total} sessões",
+    "there is a session '{session}' already": "já existe uma sessão '{session}'",
     "Asking the server …": "Perguntando ao servidor …",
-    "id, name, number, state or label": "id, nome, número, estado ou rótulo",
+    "id, name, number, state or label; Enter keeps it, Esc clears it": "id, nome, número, estado ou rótulo; Enter mantém, Esc limpa",
     "No session has that. Esc clears the search.": "Nenhuma sessão tem isso. Esc limpa a busca.",
     "There are no sessions yet. Press n to create one.": "Ainda não há sessões. Tecle n para criar uma.",
     "Create a session": "Criar uma sessão",
@@ -137,7 +141,7 @@ TEXTS: Final[dict[str, str]] = {
         "Leia com: WhatsApp > Dispositivos conectados > Conectar dispositivo.\n\nCódigo {number}, renovado em {seconds} s."
     ),
     "The phone cannot read it? A larger window draws it larger; c asks for a code to type instead.": (
-        "O celular não consegue ler? Uma janela maior o desenha maior; c pede um código de digitar."
+        "O celular não consegue ler? Uma janela maior o desenha maior; c pede um código para digitar."
     ),
     "Code instead": "Usar código",
     "QR code again": "Código QR de novo",
@@ -155,7 +159,7 @@ TEXTS: Final[dict[str, str]] = {
     "Waiting for the code …": "Esperando o código …",
     "with country code, such as +55 11 91234-5678": "com código do país, como +55 11 91234-5678",
     "Paired with {phone}.": "Pareada com {phone}.",
-    "Esc goes back.": "Esc volta.",
+    "Enter goes back.": "Enter volta.",
     "Ask for a code": "Pedir um código",
     "WhatsApp shows a question on this phone and asks for a code.": (
         "O WhatsApp mostra uma pergunta neste celular e pede um código."
@@ -278,7 +282,7 @@ TEXTS: Final[dict[str, str]] = {
     "words to find it by; may be empty": "palavras para encontrá-la; pode ficar vazio",
     "where its events are sent to; empty: nowhere": "para onde vão os eventos; vazio: para lugar nenhum",
     "signs every request; empty: one is made": "assina cada requisição; vazio: um é gerado",
-    "for the code to type: with country code": "para o código de digitar: com código do país",
+    "for the code to type: with country code": "para o código a digitar: com código do país",
     "QR code, shown here": "código QR, mostrado aqui",
     "a code to type on the phone": "um código para digitar no celular",
     "later; start it now": "depois; iniciar agora",

@@ -5,6 +5,23 @@ from __future__ import annotations
 from typing import Final
 
 TEXTS: Final[dict[str, str]] = {
+    # titles of alerts
+    "the session is not connected": "a sessão não está conectada",
+    "the session's worker dies again and again": "o worker da sessão morre repetidas vezes",
+    "WhatsApp stays silent on the session's connection": "o WhatsApp fica mudo na conexão da sessão",
+    "WhatsApp has banned the session's number": "o WhatsApp baniu o número da sessão",
+    "the session was unlinked and has to be paired again": "a sessão foi desvinculada e precisa ser pareada de novo",
+    "another client uses the session's login": "outro cliente usa o login da sessão",
+    "WhatsApp refuses messages to new people": "o WhatsApp recusa mensagens a pessoas novas",
+    "WhatsApp refuses this version: upgrade Zapvisor": "o WhatsApp recusa esta versão: atualize o Zapvisor",
+    "the session's proxy does not work": "o proxy da sessão não funciona",
+    "the disk is nearly full": "o disco está quase cheio",
+    "events of the session wait in its outbox": "eventos da sessão esperam na caixa de saída",
+    "the session's worker uses much memory": "o worker da sessão usa muita memória",
+    "the session's worker keeps the processor busy": "o worker da sessão ocupa o processador",
+    "the session answers slowly": "a sessão responde devagar",
+    "a webhook does not get its events": "um webhook não recebe seus eventos",
+    # what can be done, and what comes by itself
     "wait: it logs in again by itself when the ban is over; send less after it": "espere: ela entra de novo sozinha quando o banimento acabar; depois envie menos",
     "WhatsApp refused the login: the detail says why; start the session to try at once": "o WhatsApp recusou o login: o detalhe diz por quê; inicie a sessão para tentar já",
     "WhatsApp refuses this version: upgrade Zapvisor, then start the session": "o WhatsApp recusa esta versão: atualize o Zapvisor, depois inicie a sessão",

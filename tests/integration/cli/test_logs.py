@@ -7,7 +7,7 @@ import subprocess
 from typing import TYPE_CHECKING
 
 from tests.integration.cli.conftest import COMMAND, run
-from tests.support.api_stand_in import ApiStandIn, Asked, Reply, problem, view
+from tests.support.api_stand_in import ApiStandIn, Asked, Reply, page, problem, view
 from tests.support.terminal import InTerminal
 
 if TYPE_CHECKING:
@@ -45,6 +45,44 @@ def test_a_programs_log(api: ApiStandIn, zap: Zap) -> None:
     api.on("GET /sessions/redis/logs", lambda _: Reply(stream=iter([b"session\n"])))
     assert zap("logs", "redis").out == "session\n", "a session of that name comes first"
     assert zap("logs", "redis", "--program").out == "r\n"
+
+
+def _line(at: float, text: str) -> bytes:
+    return b'{"ts": %r, "level": "info", "event": "%s"}\n' % (at, text.encode())
+
+
+def test_the_logs_of_all_sessions_in_the_order_they_were_written(api: ApiStandIn, zap: Zap) -> None:
+    api.on("GET /sessions", Reply(200, page(view("alpha"), view("beta"))))
+    alpha = [_line(1, "a1"), b"a library's\n", _line(4, "a4")]
+    beta = [_line(2, "b2"), _line(3, "b3")]
+    api.on("GET /sessions/alpha/logs", lambda _: Reply(stream=iter(alpha)))
+    api.on("GET /sessions/beta/logs", lambda _: Reply(stream=iter(beta)))
+    assert zap("logs", "all").out.encode() == b"".join([*alpha[:2], *beta, alpha[2]])
+    assert zap("logs", "all", "--lines", "2", "--nostream").out.encode() == b"".join([beta[1], alpha[2]])
+    assert [asked.query for asked in api.asked[-2:]] == [{"tail": "2"}] * 2
+    assert zap("logs", "all", "-n", "0").out == ""
+    api.on("GET /sessions", Reply(200, page()))
+    assert (zap("logs", "all").out, zap("logs", "all").code) == ("", 0)
+
+
+def test_the_logs_of_all_sessions_followed(api: ApiStandIn, environ: dict[str, str]) -> None:
+    api.on("GET /sessions", lambda _: Reply(200, page(view("alpha"), view("beta"))))
+
+    def endless(*lines: bytes) -> Iterator[bytes]:
+        yield from lines
+        api.stopping.wait(30)
+
+    api.on("GET /sessions/alpha/logs", lambda _: Reply(stream=endless(_line(1, "a1"), _line(3, "a3"))))
+    api.on("GET /sessions/beta/logs", lambda _: Reply(stream=endless(_line(2, "b2"))))
+    process = subprocess.Popen([*COMMAND, "logs", "all", "-f", "-n", "5"], env=environ, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    assert {process.stdout.readline() for _ in range(3)} == {_line(1, "a1"), _line(2, "b2"), _line(3, "a3")}
+    listed = next(asked for asked in api.asked if asked.path == "/sessions")
+    assert listed.query["desired"] == "running"
+    assert {asked.query["tail"] for asked in api.asked if asked.path.endswith("/logs")} == {"3"}
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=20)
+    assert (process.returncode, out) == (130, b"")
 
 
 def test_neither(api: ApiStandIn, zap: Zap) -> None:

@@ -20,7 +20,10 @@ def test_create(api: ApiStandIn, zap: Zap, tmp_path: Path) -> None:
     api.on("POST /sessions", Reply(201, view()))
     told = zap("create", "alpha", "--name", "São", "--label", "a", "--label", "b", "--metadata", "k=v=w", "--wait", "5")
     assert told.code == 0
-    assert told.out.splitlines() == ["alpha created: connected (pairing)", "next: scan the QR code: zapvisor qr alpha"]
+    assert told.out.splitlines() == [
+        "alpha created: connected (pairing)",
+        "next: `zapvisor qr alpha` shows its QR code, `zapvisor pair alpha NUMBER` asks for a code to type",
+    ]
     asked = api.asked[-1]
     given = {"session_id": "alpha", "name": "São", "start": True, "metadata": {"k": "v=w"}, "labels": ["a", "b"]}
     assert {name: asked.body[name] for name in given} == given
@@ -60,6 +63,16 @@ def test_list(api: ApiStandIn, zap: Zap) -> None:
     assert zap("list", "-q").out == "alpha\nbeta\n"
 
 
+def test_the_whole_list_is_in_the_order_people_count(api: ApiStandIn, zap: Zap) -> None:
+    api.on("GET /sessions", Reply(200, page(view("s1"), view("s10"), view("s2"))))
+    assert zap("list", "-q").out == "s1\ns2\ns10\n"
+    assert zap("list", "-q", "--sort", "session_id").out == "s1\ns10\ns2\n", (
+        "as the server sorts, where that is asked for"
+    )
+    api.on("GET /sessions", Reply(200, page(view("s1"), view("s10"), view("s2"), total=4)))
+    assert zap("list", "-q").out == "s1\ns10\ns2\n", "a page is left as it is: what is beyond it is not known"
+
+
 def test_empty_list_says_what_to_do(api: ApiStandIn, zap: Zap) -> None:
     api.on("GET /sessions", Reply(200, page()))
     told = zap("list")
@@ -92,6 +105,18 @@ def test_unknown_session(api: ApiStandIn, zap: Zap) -> None:
     assert (told.code, told.out) == (4, "")
     assert told.err == "error: Session not found (session_not_found)\n  hint: see the list\n"
     assert zap("describe", "x", "--json").problem["code"] == "session_not_found"
+
+
+def test_what_the_server_says_of_its_routes_is_told_in_commands(api: ApiStandIn, zap: Zap) -> None:
+    hint = "GET /sessions lists them all"
+    refusal = problem(404, "session_not_found", "not_found", "Session not found", hint=hint, session_id="x")
+    api.on("GET /sessions/x", refusal)
+    told = zap("describe", "x")
+    assert told.err == "error: there is no session 'x' (session_not_found)\n  hint: `zapvisor list` shows them all\n"
+    assert zap("describe", "x", "--json").problem["hint"] == hint, "programs get it as it was"
+    api.on("POST /sessions/x/stop", refusal)
+    api.on("POST /sessions/alpha/stop", Reply(200, view(reason="stopped", next_step="start the session")))
+    assert "error: there is no session 'x'" in zap("stop", "alpha", "x").err
 
 
 @pytest.mark.parametrize("what", ["start", "stop", "restart"])

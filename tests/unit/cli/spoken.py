@@ -13,9 +13,11 @@ import click
 import cli
 from cli import answers
 from cli.context import paragraphs
+from cli.habits import INSTEAD
 from cli.output.records import heading
 from cli.root import EPILOG, SECTIONS, zapvisor
 from cli.texts.clicking import MODULES
+from orchestrator.reconcile.alerts import TITLES
 from orchestrator.sessions.repairs import REPAIRS
 from orchestrator.sessions.views import NEXT_STEPS
 from tests.unit.cli.tree import walk
@@ -29,7 +31,7 @@ CALLS = ("tr", "_", "ngettext")
 def of_the_code() -> set[str]:
     """Literal first arguments of `tr` in the package."""
     folder = Path(cli.__file__).parent
-    found = {EPILOG}
+    found = {EPILOG, *INSTEAD.values()}
     for path in folder.rglob("*.py"):
         found.update(_literals(ast.parse(path.read_text(encoding="utf-8"))))
     return found
@@ -60,8 +62,8 @@ def of_the_headings() -> set[str]:
 
 
 def of_the_server() -> set[str]:
-    """What the server says can be done about a session."""
-    return {text for text in (*NEXT_STEPS.values(), *REPAIRS.values()) if text is not None}
+    """What the server says can be done about a session, and what its alerts are called."""
+    return {text for text in (*NEXT_STEPS.values(), *REPAIRS.values(), *TITLES.values()) if text is not None}
 
 
 def of_click() -> set[str]:

@@ -8,6 +8,7 @@ import click
 import pytest
 
 from cli.context import Verb, is_common
+from cli.habits import INSTEAD, MEANT
 from cli.root import ALIASES, ENTRIES, main, zapvisor
 from tests.unit.cli.tree import walk
 
@@ -63,8 +64,9 @@ def test_bare_command_shows_the_overview(capsys: pytest.CaptureFixture[str]) -> 
     assert "Sessions:" in capsys.readouterr().out
 
 
-def test_version(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--version"]) == 0
+@pytest.mark.parametrize("words", [["--version"], ["-V"], ["-v"], ["version"]], ids=" ".join)
+def test_version(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words) == 0
     assert capsys.readouterr().out.startswith("zapvisor ")
 
 
@@ -77,6 +79,10 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["sandbox", "fault", "bann"], "Did you mean 'ban'?"),
         (["xyzzy"], "See 'zapvisor --help'."),
         (["list", "--statu", "error"], "--status"),
+        (["pid", "alpha"], "Did you mean 'describe'?"),
+        (["scale", "alpha", "3"], "`zapvisor create` adds another"),
+        (["conf"], "`zapvisor doctor`"),
+        (["help", "xyzzy"], "See 'zapvisor --help'."),
     ],
 )
 def test_mistyped(words: list[str], meant: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -84,6 +90,29 @@ def test_mistyped(words: list[str], meant: str, capsys: pytest.CaptureFixture[st
     err = capsys.readouterr().err
     assert meant in err
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("words", "same"),
+    [
+        (["help"], ["--help"]),
+        (["--lang", "pt", "help"], ["--lang", "pt", "--help"]),
+        (["help", "list"], ["list", "--help"]),
+        (["help", "sandbox", "phone", "add"], ["sandbox", "phone", "add", "--help"]),
+    ],
+    ids=" ".join,
+)
+def test_help_as_a_command(words: list[str], same: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words) == 0
+    told = capsys.readouterr().out
+    assert main(same) == 0
+    assert told == capsys.readouterr().out
+
+
+def test_habits_lead_to_what_exists() -> None:
+    known = {*ENTRIES, *ALIASES}
+    assert set(MEANT.values()) <= known
+    assert not {*MEANT, *INSTEAD} & known, "the command itself would never be reached"
 
 
 def test_mistyped_as_json(capsys: pytest.CaptureFixture[str]) -> None:
@@ -105,7 +134,7 @@ def test_alias(alias: str, words: tuple[str, ...], capsys: pytest.CaptureFixture
 
 
 def test_short_forms_of_pm2() -> None:
-    assert {"ls", "del", "jlist", "desc", "info", "show"} <= set(ALIASES)
+    assert {"ls", "del", "jlist", "prettylist", "desc", "info", "show", "dash", "dump"} <= set(ALIASES)
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

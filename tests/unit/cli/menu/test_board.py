@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from cli.menu.logs import written_at
 from cli.menu.picture import picture, sextant, sextants
 from cli.menu.proxying import proxy_of
 from cli.monit.board import Away, Board, Feeding, Looked, Seen, matches, server_figures
@@ -12,6 +11,7 @@ from cli.monit.columns import Column, fit
 from cli.monit.fleet import alert_lines, percent, server_line, short_duration, short_memory
 from cli.monit.history import History, spark
 from cli.monit.live import events_of
+from cli.output.loglines import written_at
 from cli.output.qrcode import matrix
 from ecosystem.contract.errors import InvalidRequest, NotRunning
 from tests.unit.cli.menu.views import view
@@ -95,7 +95,7 @@ def test_what_the_server_warns_of_is_shown_unless_the_session_says_it_itself() -
         ]
     }
     board.take(Looked([view("alpha"), view("beta", "error", "banned", detail="for a day")], None, None, 0.0, alerts))
-    assert [alert.text for alert in board.alerts()] == ["beta: for a day", "disk", "backlog: 9 wait"]
+    assert [alert.text for alert in board.alerts()] == ["beta: for a day", "disk", "alpha: backlog: 9 wait"]
 
 
 def test_server_figures() -> None:
@@ -119,6 +119,7 @@ def test_the_server_line_fits(width: int) -> None:
     line = server_line(board, width).plain
     assert len(line) <= width
     assert line.startswith("100 sessions"[:width])
+    assert server_line(board, width, selected=7).plain.startswith("7 selected")
 
 
 # --- history

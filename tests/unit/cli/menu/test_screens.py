@@ -128,7 +128,7 @@ async def test_the_banner_comes_and_goes_with_the_server() -> None:
 async def test_the_wizard_page_by_page() -> None:
     """A mistake is told where it is, Back keeps what was written, and the server's refusal leads to its field."""
     server = WrittenServer(*SHOPS)
-    server.answers["POST /sessions"] = SessionExists("there is a session alpha", field="session_id")
+    server.answers["POST /sessions"] = SessionExists("somebody was faster", field="session_id")
     app = Menu(server)
     async with app.run_test() as pilot:
         await home(pilot, app)
@@ -146,13 +146,16 @@ async def test_the_wizard_page_by_page() -> None:
         form.query_one("#go").press()  # type: ignore[attr-defined]
         await shown(pilot, lambda: "missing" in told())
         form.query_one("#f-session_id", Input).value = "alpha"
+        form.query_one("#go").press()  # type: ignore[attr-defined]
+        await shown(pilot, lambda: "there is a session 'alpha' already" in told())
+        form.query_one("#f-session_id", Input).value = "theta"
         await onward("url")
         form.query_one("#f-url", Input).value = "no url"
         form.query_one("#go").press()  # type: ignore[attr-defined]
         await shown(pilot, lambda: "http://" in told())
         await pilot.press("escape")
         await shown(pilot, lambda: form.query("#f-session_id"))
-        assert form.query_one("#f-session_id", Input).value == "alpha"
+        assert form.query_one("#f-session_id", Input).value == "theta"
         await onward("url")
         assert form.query_one("#f-url", Input).value == "no url"
         form.query_one("#f-url", Input).value = "https://crm.example/hook"
@@ -160,9 +163,9 @@ async def test_the_wizard_page_by_page() -> None:
         form.query_one("#f-proxy", Input).value = "socks5://proxy.example:1080"
         await onward("pairing")
         await pilot.press("ctrl+s")
-        await shown(pilot, lambda: "there is a session alpha" in told())
+        await shown(pilot, lambda: "somebody was faster" in told())
         assert form.query("#f-session_id"), "the page of the field that was refused"
-        assert server.asked == [("POST", "/sessions", {"session_id": "alpha", "start": False})]
+        assert server.asked == [("POST", "/sessions", {"session_id": "theta", "start": False})]
 
 
 def test_a_session_with_webhook_and_proxy_starts_once_it_has_its_proxy() -> None:
