@@ -25,7 +25,8 @@ from ecosystem.services.redis import effective_redis_url
 from orchestrator.registry import secrets
 from orchestrator.webhooks.jobs import Runtime, install
 from orchestrator.webhooks.limits import make_limits
-from orchestrator.webhooks.queue import WakeUp, connect, open_queue
+from orchestrator.webhooks.queue import WakeUp, open_queue
+from orchestrator.webhooks.waker import connect
 
 if TYPE_CHECKING:
     from typing import Any

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from orchestrator.registry.database import Database
     from orchestrator.registry.leader import Leadership
     from orchestrator.registry.targethealth import TargetHealth
-    from orchestrator.webhooks.queue import Waker
     from orchestrator.webhooks.relay import EventSource
+    from orchestrator.webhooks.waker import Waker
 
 TICK_S: Final = 1.0
 WAKE_AT_ONCE: Final = 500

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from orchestrator.registry.database import Connection, Database
     from orchestrator.registry.leader import Leadership
     from orchestrator.registry.webhooks import TargetRow
-    from orchestrator.webhooks.queue import Waker
     from orchestrator.webhooks.stream import Entry, EventStream
+    from orchestrator.webhooks.waker import Waker
 
 BATCH: Final = 256
 WAIT_S: Final = 1.0

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from orchestrator.registry.database import Database
     from orchestrator.registry.webhooks import TargetRow
-    from orchestrator.webhooks.queue import Waker
     from orchestrator.webhooks.relay import EventSource
+    from orchestrator.webhooks.waker import Waker
 
 PORTION: Final = 2000
 LAST_SEQ: Final = 1 << 62

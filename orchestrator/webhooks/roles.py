@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from orchestrator.webhooks.feed import FeedSource
 from orchestrator.webhooks.keeper import Keeper, Retention
 from orchestrator.webhooks.limits import make_limits
-from orchestrator.webhooks.queue import Waker
 from orchestrator.webhooks.relay import Relay
 from orchestrator.webhooks.replay import DeliveryLog
 from orchestrator.webhooks.service import Means, WebhookService
 from orchestrator.webhooks.stream import EventStream
+from orchestrator.webhooks.waker import Waker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

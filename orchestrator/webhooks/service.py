@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from orchestrator.registry.secrets import SecretBox
     from orchestrator.registry.webhooks import TargetRow
     from orchestrator.webhooks.limits import Limits
-    from orchestrator.webhooks.queue import Waker
+    from orchestrator.webhooks.waker import Waker
 
 
 SECRET_BYTES: Final = 32

@@ -29,9 +29,9 @@ from orchestrator.registry import secrets, webhooks
 from orchestrator.registry.database import Database
 from orchestrator.registry.leader import Leadership
 from orchestrator.webhooks.keeper import Keeper, Retention
-from orchestrator.webhooks.queue import Waker
 from orchestrator.webhooks.relay import Relay
 from orchestrator.webhooks.stream import EventStream
+from orchestrator.webhooks.waker import Waker
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import psutil
@@ -52,6 +54,11 @@ async def test_a_webhook_that_was_there_calls_them_at_the_start(
         return await asyncio.to_thread(_workers, rig) == 10
 
     await rig.until("the workers", ready)
+
+
+def test_an_orchestrator_loads_rq_with_the_first_wake_up() -> None:
+    code = "import sys, orchestrator.main; sys.exit('rq' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
 async def test_whoever_stands_by_ends_at_once(make_rig: Callable[..., Awaitable[Rig]]) -> None:
