@@ -15,7 +15,7 @@ from aiohttp import web
 from ecosystem.contract.access import Scope
 from ecosystem.contract.envelope import Envelope
 from ecosystem.contract.errors import DomainError, InvalidRequest, NotSupportedByEngine, SessionNotFound
-from ecosystem.contract.ids import parse_phone
+from ecosystem.contract.ids import Jid, bare_jid, parse_phone
 from ecosystem.contract.session import CreateSession, DesiredState, SessionState
 from ecosystem.contract.worker import app_info
 from ecosystem.web import json_response, read_body, read_query
@@ -350,7 +350,7 @@ def device_of(view: SessionView) -> Device:
         phone_number=view.phone or "",
         display_name=view.push_name or view.name,
         state=_STATES[view.status],
-        jid=view.jid or "",
+        jid=_address(view),
         created_at=view.created_at,
     )
 
@@ -358,7 +358,12 @@ def device_of(view: SessionView) -> Device:
 async def device_names(sessions: SessionOrchestrator, only: str | None) -> list[DeviceName]:
     """Every session, or `only` that one, as `GET /app/devices` shows it. Raises RegistryDown."""
     page = await sessions.page(Listing(filter=Filter(session_id=only), sort="created_at", limit=EVERY))
-    return [DeviceName(view.push_name or "", view.session_id, view.jid or "") for view in page.sessions]
+    return [DeviceName(view.push_name or "", view.session_id, _address(view)) for view in page.sessions]
+
+
+def _address(view: SessionView) -> str:
+    """The account's address, without the number of its device: what GoWA's lists show and its webhooks call `device_id`."""
+    return bare_jid(Jid(view.jid)) if view.jid else ""
 
 
 def base_of(request: web.Request) -> str:

@@ -204,7 +204,7 @@ def _one_of(job: Job, allowed: tuple[FileType, ...]) -> FileType:
     if job.kind in allowed:
         return job.kind
     names = ", ".join(sorted({kind.mimetype for kind in allowed}))
-    found = job.kind.mimetype if job.kind else "something else"
+    found = job.kind.mimetype if job.kind else "of a type that is not recognised"
     raise MediaTypeNotAllowed(f"{job.field} is {found}", field=job.field, hint=f"allowed: {names}")
 
 

@@ -38,7 +38,7 @@ async def key_with(zap: Orchestrated, *scopes: str) -> str:
 
 
 async def authenticated(zap: Orchestrated, session_id: str) -> None:
-    await zap.processes.stand_ins[session_id].become(SessionState.AUTHENTICATED, Reason.ONLINE, JID)
+    await zap.processes.stand_ins[session_id].become(SessionState.AUTHENTICATED, Reason.ONLINE, JID.replace("@", ":3@"))
     await zap.wait(session_id, status="authenticated")
 
     async def seen() -> bool:
