@@ -400,7 +400,8 @@ def make_policy(settings: Settings, *, leases_ports: bool) -> Policy:
         window_s=settings.restart_window_s,
         delay_s=settings.restart_delay_s,
         delay_max_s=settings.restart_delay_max_s,
-        lost_after_s=settings.lost_after_s,
+        # Never sooner than a second time to live: whoever lost its beats in Redis has written another by then.
+        lost_after_s=max(settings.lost_after_s - settings.heartbeat_ttl_s, settings.heartbeat_ttl_s),
         starts_at_once=settings.starts_at_once,
         leases_ports=leases_ports,
         starts_per_second=settings.starts_per_second,

@@ -26,6 +26,7 @@ BOOTED: Final = Path("/run/systemd/system")
 """There where systemd runs the machine; see sd_booted(3)."""
 SIGNALS: Final = ("HUP", "INT", "QUIT", "USR1", "USR2", "TERM", "KILL", "STOP", "CONT")
 RELOAD_S: Final = 30.0
+CHECK_S: Final = 60.0
 
 
 class Unit(msgspec.Struct, frozen=True):
@@ -183,6 +184,7 @@ def startup(call: Call, install: bool, user: str | None) -> None:
         if os.geteuid() != 0:
             raise InvalidRequest(tr("--install needs root"), hint=tr("call it with sudo"))
         _check_systemd()
+        _check_program(user)
         _give_home(call.home.root, user)
         path.write_text(text, encoding="utf-8")
         _systemctl("daemon-reload")
@@ -272,17 +274,48 @@ def _check_systemd() -> None:
 
 def _give_home(home: Path, user: str) -> None:
     """Makes the home where there is none yet: the user it belongs to may not be able to. Raises InvalidRequest."""
+    account = _account(user)
+    if not home.exists():
+        home.mkdir(mode=0o700, parents=True)
+        os.chown(home, account.pw_uid, account.pw_gid)
+
+
+def _account(user: str) -> pwd.struct_passwd:
+    """Raises InvalidRequest where there is no such user."""
     from ecosystem.contract.errors import InvalidRequest
 
     try:
-        account = pwd.getpwnam(user)
+        return pwd.getpwnam(user)
     except KeyError:
         raise InvalidRequest(
             tr("there is no user {user}", user=user), hint=f"useradd --system --user-group {user}"
         ) from None
-    if not home.exists():
-        home.mkdir(mode=0o700, parents=True)
-        os.chown(home, account.pw_uid, account.pw_gid)
+
+
+def _check_program(user: str) -> None:
+    """Raises InvalidRequest where the user cannot execute this program: systemd would only say 203/EXEC of it."""
+    from ecosystem.contract.errors import InvalidRequest
+
+    account, program = _account(user), Path(sys.executable).with_name("zapvisor")
+    try:
+        if account.pw_uid == os.getuid():
+            subprocess.run([program, "--version"], check=True, capture_output=True, timeout=CHECK_S, cwd="/")
+        else:
+            subprocess.run(
+                [program, "--version"],
+                check=True,
+                capture_output=True,
+                timeout=CHECK_S,
+                cwd="/",
+                user=account.pw_uid,
+                group=account.pw_gid,
+                extra_groups=os.getgrouplist(user, account.pw_gid),
+            )
+    except (OSError, subprocess.SubprocessError):
+        raise InvalidRequest(
+            tr("the user {user} cannot run {program}", user=user, program=program),
+            hint=tr("install Zapvisor where that user may read, such as /opt/zapvisor, or name another with --user"),
+        ) from None
 
 
 def _systemctl(*words: str) -> None:

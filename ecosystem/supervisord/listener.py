@@ -7,7 +7,6 @@ standard input, the way FastCGI servers do. Nobody else inherits it.
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import os
 import socket
 import stat
@@ -24,15 +23,17 @@ _STANDARD_INPUT: Final = 0
 
 
 def open_listener(host: str, port: int) -> socket.socket | None:
-    """A listening socket for an address in figures; None for a name: it may stand for several, which the orchestrator opens.
+    """A listening socket for an address, or a name that stands for one; None for a name of several: the orchestrator opens them.
 
-    Raises OSError when the address cannot be had.
+    Raises OSError when the address cannot be had, or the name is nobody's.
     """
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
+    found = {
+        (family, str(address[0]))
+        for family, _, _, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    }
+    if len(found) != 1:
         return None
-    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    family, host = found.pop()
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

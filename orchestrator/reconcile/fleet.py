@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from orchestrator.reconcile.restarts import Policy, Record
     from orchestrator.registry.rows import SessionRow
 
-BOOT_GRACE_S: Final = 15.0
+BOOT_GRACE_S: Final = 20.0
 """How long a process may take to its first heartbeat before that counts as silence."""
 
 
@@ -183,6 +183,10 @@ class Fleet:
             return None
         verdict = decide(record, self.policy.of(row.rules), time.monotonic())
         return verdict.until - time.monotonic() if isinstance(verdict, Wait) else None
+
+    def listened_at(self, session_id: str) -> Endpoint | None:
+        """Where its worker last said that it listens, whatever has become of it."""
+        return self._endpoints.get(session_id)
 
     def endpoint(self, row: SessionRow) -> Endpoint:
         """Where the session's worker takes requests.

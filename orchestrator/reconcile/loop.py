@@ -7,6 +7,7 @@ orchestrator looks, so that its API and gateway know as much.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 import time
@@ -15,14 +16,15 @@ from typing import TYPE_CHECKING, Final, NamedTuple, assert_never
 
 import msgspec
 
-from ecosystem.contract.errors import BackendDown, DomainError, PortsExhausted, ProxyFailed, RegistryDown
-from ecosystem.contract.session import DesiredState, Reason
+from ecosystem.contract.errors import BackendDown, DomainError, IllegalAction, PortsExhausted, ProxyFailed, RegistryDown
+from ecosystem.contract.session import DesiredState, Health, Reason
 from ecosystem.contract.worker import ProcessState, WorkerProcess
 from orchestrator.health import ALIVE
 from orchestrator.observed import UNKNOWN, Beats, Unknown
 from orchestrator.reconcile.crons import Crons
 from orchestrator.reconcile.fleet import Look, Obstacle
 from orchestrator.reconcile.incidents import incident_of
+from orchestrator.reconcile.mute import is_mute
 from orchestrator.reconcile.plan import (
     Action,
     Forget,
@@ -193,7 +195,6 @@ class Reconciler:
         fleet, look = self.fleet, self.fleet.look
         if isinstance(look.processes, Unknown):
             return
-        known = isinstance(look.beats, Beats) and look.beats.settled
         for row in fleet.rows.values():
             if row.desired is not DesiredState.RUNNING or row.unloaded:
                 for memory in (fleet.records, fleet.ordered):
@@ -209,17 +210,11 @@ class Reconciler:
             if before is not None and record.deaths_seen != before.deaths_seen:
                 record = msgspec.structs.replace(record, ordered=ordered)
             self._note_incident(row.session_id, incident_of(row.session_id, before, record, process, ordered))
-            beat = self._assess(row).beat
-            silent = (
-                known
-                and process is not None
-                and process.state in ALIVE
-                and process.generation == row.generation
-                and beat is None
-                and look.beat(row.session_id) is not UNKNOWN
-            )
+            seen = self._assess(row)
+            # One that has only just begun has time for its first beat: with many others it may need that.
+            silent = seen.health is Health.LOST and process is not None and process.generation == row.generation
             record = note_beat(record, missing=silent, now=look.taken)
-            used = beat.heartbeat.memory_bytes if beat is not None else None
+            used = seen.beat.heartbeat.memory_bytes if seen.beat is not None else None
             fleet.records[row.session_id] = note_memory(record, used, policy.max_memory_bytes)
 
     async def _can_start(self, now: float) -> bool:
@@ -309,6 +304,9 @@ class Reconciler:
                     self._crons.done(session_id, datetime.now(UTC))
                     if action.why is not None:
                         self.fleet.ordered[session_id] = action.why
+                    if action.why is Reason.HUNG:
+                        await self._end_hung(session_id)
+                        return
                 await self._to.processes.stop(session_id, grace=self._stop_grace_s)
             case Remove():
                 await self._to.processes.remove(session_id)
@@ -334,6 +332,15 @@ class Reconciler:
         record = self.fleet.records.get(session_id)
         if record is not None and process is not None:
             self.fleet.records[session_id] = note_start(record, process)
+
+    async def _end_hung(self, session_id: str) -> None:
+        """One that answers nothing cannot hear that it is to end: the time it has for that would only be lost."""
+        listened = self.fleet.listened_at(session_id)
+        mute = listened is not None and await is_mute(listened.host, listened.port)
+        await self._to.processes.stop(session_id, grace=self._stop_grace_s)
+        if mute:
+            with contextlib.suppress(IllegalAction):
+                await self._to.processes.signal(session_id, "KILL")
 
     async def _release(self, session_id: str, *, busy: bool) -> None:
         row = self.fleet.rows[session_id]

@@ -226,7 +226,7 @@ def _for_alive(row: SessionRow, process: WorkerProcess, seen: Seen, policy: Poli
     if process.state in UP and own is not None and own.missing_since is not None and seen.beats_known:
         silent = min(now - own.missing_since, process.uptime_s)
         if silent >= policy.lost_after_s:
-            return Restart(row.session_id, f"no heartbeat for {silent:.0f} s", Reason.HUNG)
+            return Restart(row.session_id, f"its last heartbeat ran out {silent:.0f} s ago", Reason.HUNG)
     if own is not None and own.over_bytes and process.state is ProcessState.RUNNING:
         used, limit = own.over_bytes / 2**20, policy.max_memory_bytes / 2**20
         return Restart(row.session_id, f"uses {used:.0f} MiB, may use {limit:.0f}", Reason.MEMORY_LIMIT)

@@ -30,6 +30,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     delay_s: float
     delay_max_s: float
     lost_after_s: float
+    """From the end of its last heartbeat's time to live."""
     starts_at_once: int
     leases_ports: bool = True
     starts_per_second: float = 1000.0

@@ -85,6 +85,11 @@ class WorkerStandIn:
         await self.beat()
         self._task = asyncio.create_task(self._beat_on(), name=f"beats of {self.spec.session_id}")
 
+    async def close_port(self) -> None:
+        """From now on nobody listens."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+
     async def stop(self) -> None:
         self._over = True
         if self._starting is not None:

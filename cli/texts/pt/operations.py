@@ -81,6 +81,10 @@ TEXTS: Final[dict[str, str]] = {
     "there is no systemd here": "não há systemd aqui",
     "by itself": "sozinho",
     "{repair}, at {at}": "{repair}, em {at}",
+    "the user {user} cannot run {program}": "o usuário {user} não consegue executar {program}",
+    "install Zapvisor where that user may read, such as /opt/zapvisor, or name another with --user": (
+        "instale o Zapvisor onde esse usuário possa ler, como em /opt/zapvisor, ou indique outro com --user"
+    ),
     "there is no user {user}": "não existe o usuário {user}",
     "there is no {path}": "não há {path}",
     "yes": "sim",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pwd
+import sys
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,13 @@ def test_install_writes_and_enables_the_unit_and_unstartup_takes_it_away(
     assert list(units.iterdir()) == []
     assert main(["startup", "--install", "--home", str(home), "--user", "nobody-has-this-name"]) != 0
     assert "useradd" in capsys.readouterr().err
+    # A Python below a home that is closed to others, as a version manager of root's installs it.
+    (programs / "zapvisor").write_text("#!/nonexistent/python\n")
+    (programs / "zapvisor").chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(programs / "python"))
+    assert main(["startup", "--install", "--home", str(home), "--user", me]) != 0
+    assert "cannot run" in capsys.readouterr().err
+    assert list(units.iterdir()) == []
 
 
 def test_startup_shows_the_unit_without_touching_the_machine(
