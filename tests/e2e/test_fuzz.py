@@ -35,7 +35,7 @@ def aim(paired: Instance) -> Aim:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_our_own_description_holds(paired: Instance, aim: Aim) -> None:
     fuzz = Fuzz(paired, own_schema(paired), aim=aim, gowa=False)
     fuzz.run(EXAMPLES, skip=SAME)
@@ -46,7 +46,7 @@ def test_our_own_description_holds(paired: Instance, aim: Aim) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_gowas_description_holds(paired: Instance, aim: Aim) -> None:
     fuzz = Fuzz(paired, gowa_schema(), aim=aim, gowa=True)
     fuzz.run(EXAMPLES)

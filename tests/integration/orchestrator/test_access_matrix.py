@@ -101,7 +101,7 @@ def routes_of(zap: Orchestrated) -> dict[str, Needs]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 async def test_every_route_with_every_key(
     orchestrated: Callable[..., AbstractAsyncContextManager[Orchestrated]],
 ) -> None:

@@ -227,9 +227,9 @@ class Rig:
                 pipe.xadd(keys.events(self.settings.redis_prefix), {"event": msgspec.json.encode(event)})
             await pipe.execute()
 
-    async def raw(self, *words: Any) -> None:
-        """Any command to Redis."""
-        await self._redis.execute_command(*words)  # type: ignore[no-untyped-call]
+    async def raw(self, *words: Any) -> Any:
+        """Any command to Redis; its answer as it is."""
+        return await self._redis.execute_command(*words)  # type: ignore[no-untyped-call]
 
     async def flush_redis(self) -> None:
         await self._redis.flushall()
