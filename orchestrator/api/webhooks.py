@@ -26,6 +26,7 @@ from orchestrator.webhooks.checks import known_types
 from orchestrator.webhooks.matching import check_event
 
 if TYPE_CHECKING:
+    from ecosystem.contract.webhook import WebhookStats
     from orchestrator.webhooks.replay import DeliveryLog
     from orchestrator.webhooks.service import WebhookService
 
@@ -139,11 +140,15 @@ class WebhookRoutes:
 
     async def stats(self, request: web.Request) -> web.StreamResponse:
         read_query(request, NoQuery)
-        return json_response(await self._service.stats(_narrowed(request, None)))
+        return json_response(await self._stats(request, _narrowed(request, None)))
 
     async def session_stats(self, request: web.Request) -> web.StreamResponse:
         read_query(request, NoQuery)
-        return json_response(await self._service.stats(_session(request)))
+        return json_response(await self._stats(request, _session(request)))
+
+    async def _stats(self, request: web.Request, session_id: str | None) -> WebhookStats:
+        """To a session's key only its own targets are there."""
+        return await self._service.stats(session_id, owner=caller_of(request).session_id)
 
     async def deliveries(self, request: web.Request) -> web.StreamResponse:
         query = read_query(request, DeliveriesQuery)

@@ -422,8 +422,8 @@ class Count(msgspec.Struct, frozen=True, kw_only=True):
     pending: int
 
 
-async def counts(connection: Connection, *, session_id: str | None = None) -> list[Count]:
-    """Counters per target, of one session's events or of all."""
+async def counts(connection: Connection, *, session_id: str | None = None, owner: str | None = None) -> list[Count]:
+    """Counters per target, of one session's events or of all. `owner`: targets of that session alone."""
     cursor = await connection.execute(
         """
         SELECT t.id AS target_id, coalesce(sum(c.delivered), 0)::bigint AS delivered,
@@ -437,14 +437,19 @@ async def counts(connection: Connection, *, session_id: str | None = None) -> li
         FROM webhook_targets t LEFT JOIN webhook_counters c
             ON c.target_id = t.id AND (%(session)s::text IS NULL OR c.session_id = %(session)s)
         WHERE t.deleted_at IS NULL AND (%(session)s::text IS NULL OR coalesce(t.session_id, %(session)s) = %(session)s)
+            AND (%(owner)s::text IS NULL OR t.session_id = %(owner)s)
         GROUP BY t.id ORDER BY t.id
         """,
-        {"session": session_id},
+        {"session": session_id, "owner": owner},
     )
     return [Count(**found) for found in await cursor.fetchall()]
 
 
-async def count_gaps(connection: Connection) -> int:
-    """Holes that are still being asked for."""
-    found = await (await connection.execute("SELECT count(*) AS gaps FROM webhook_gaps")).fetchone()
+async def count_gaps(connection: Connection, *, session_id: str | None = None) -> int:
+    """Holes that are still being asked for, in one session's events or in all."""
+    cursor = await connection.execute(
+        "SELECT count(*) AS gaps FROM webhook_gaps WHERE %(session)s::text IS NULL OR session_id = %(session)s",
+        {"session": session_id},
+    )
+    found = await cursor.fetchone()
     return int(found["gaps"]) if found is not None else 0

@@ -256,15 +256,9 @@ async def add_rows(
 ) -> list[str]:
     """Stores these events for whoever wants them; the targets to be drained now."""
     rows = [
-        deliveries.NewEvent(
-            id=event.id,
-            session_id=event.session_id,
-            type=event.type,
-            seq=event.seq,
-            lane=lane_of(event),
-            occurred_at=event.timestamp,
-            body=msgspec.json.encode(event),
-            targets=tuple(
+        row_of(
+            event,
+            tuple(
                 target.id
                 for target in targets
                 if wants(target, event) and not (recovered and event.timestamp < target.created_at - SKEW)
@@ -274,6 +268,20 @@ async def add_rows(
     ]
     touched = await deliveries.add(connection, rows)
     return await webhooks.wake(connection, sorted(touched)) if touched else []
+
+
+def row_of(event: Event, targets: tuple[str, ...]) -> deliveries.NewEvent:
+    """The event as it is kept, with whom it is for."""
+    return deliveries.NewEvent(
+        id=event.id,
+        session_id=event.session_id,
+        type=event.type,
+        seq=event.seq,
+        lane=lane_of(event),
+        occurred_at=event.timestamp,
+        body=msgspec.json.encode(event),
+        targets=targets,
+    )
 
 
 def _decode(entry: Entry) -> Event | None:

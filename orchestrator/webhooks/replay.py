@@ -13,8 +13,8 @@ from ecosystem.contract.webhook import DeliveryList, ReplayedWebhook, ReplayWebh
 from orchestrator.registry import deliveries, webhooks
 from orchestrator.registry.deliveries import Selection
 from orchestrator.webhooks.checks import check_replay, is_between, known_types
-from orchestrator.webhooks.matching import check_events, lane_of, wants
-from orchestrator.webhooks.relay import PAGE
+from orchestrator.webhooks.matching import check_events, wants
+from orchestrator.webhooks.relay import PAGE, row_of
 from orchestrator.webhooks.service import wake
 
 if TYPE_CHECKING:
@@ -121,19 +121,7 @@ class DeliveryLog:
         """Rows for events the target has none of; how many were new."""
         if not events:
             return 0
-        rows = [
-            deliveries.NewEvent(
-                id=event.id,
-                session_id=event.session_id,
-                type=event.type,
-                seq=event.seq,
-                lane=lane_of(event),
-                occurred_at=event.timestamp,
-                body=msgspec.json.encode(event),
-                targets=(target.id,),
-            )
-            for event in events
-        ]
+        rows = [row_of(event, (target.id,)) for event in events]
         async with self._database.transaction() as connection:
             added = await deliveries.add(connection, rows)
             await webhooks.wake(connection, [target.id])

@@ -206,13 +206,16 @@ class WebhookService:
         delivered = judge(answer.code) is Outcome.DELIVERED
         return SentWebhook(delivered, answer.code, answer.took_ms, answer.error, event.id)
 
-    async def stats(self, session_id: str | None = None) -> WebhookStats:
-        """Numbers of every target, or of what one session's events came to. Raises SessionNotFound."""
+    async def stats(self, session_id: str | None = None, *, owner: str | None = None) -> WebhookStats:
+        """Numbers of every target, or of what one session's events came to; `owner`: at that session's own targets alone.
+
+        Raises SessionNotFound.
+        """
         async with self._database.use() as connection:
             if session_id is not None:
                 await _must_exist(connection, session_id)
-            counts = await deliveries.counts(connection, session_id=session_id)
-            gaps = await deliveries.count_gaps(connection)
+            counts = await deliveries.counts(connection, session_id=session_id, owner=owner)
+            gaps = await deliveries.count_gaps(connection, session_id=session_id)
         return WebhookStats(_sum(counts), {one.target_id: _sum([one]) for one in counts}, gaps)
 
     # ---
