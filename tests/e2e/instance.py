@@ -43,7 +43,7 @@ class Failed(Exception):
     """A command ended with another exit code than expected."""
 
 
-def until(what: str, probe: Callable[[], T | bool | None], timeout: float = 30, pause: float = 0.1) -> T:
+def until(what: str, probe: Callable[[], T | bool | None], timeout: float = 60, pause: float = 0.1) -> T:
     """The first truthy answer of `probe`. Raises AssertionError naming `what` after `timeout` seconds."""
     end = time.monotonic() + timeout
     while True:
@@ -178,7 +178,7 @@ class Instance:
         assert answer.status == 200, answer
         return dict(answer.body)
 
-    def wait_status(self, session_id: str, status: str, timeout: float = 40) -> dict[str, Any]:
+    def wait_status(self, session_id: str, status: str, timeout: float = 60) -> dict[str, Any]:
         """The view once the session shows `status`."""
 
         def probe() -> dict[str, Any] | None:

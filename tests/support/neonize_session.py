@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 REPOSITORY: Final = Path(__file__).parents[2]
-_TIMEOUT_S: Final = 20.0
+_TIMEOUT_S: Final = 60.0
 
 Event = dict[str, Any]
 

@@ -128,7 +128,7 @@ class Orchestrated:
         assert answer.status == 200, answer
         return dict(answer.body)
 
-    async def wait(self, session_id: str, timeout: float = 30, **wanted: object) -> dict[str, Any]:
+    async def wait(self, session_id: str, timeout: float = 60, **wanted: object) -> dict[str, Any]:
         """The view once it shows these fields."""
 
         async def probe() -> dict[str, Any] | None:
@@ -137,7 +137,7 @@ class Orchestrated:
 
         return await self.until(f"{session_id} {wanted}", probe, timeout)
 
-    async def until(self, what: str, probe: Callable[[], Awaitable[T | None]], timeout: float = 30) -> T:
+    async def until(self, what: str, probe: Callable[[], Awaitable[T | None]], timeout: float = 60) -> T:
         """The first true answer of `probe`. Raises AssertionError naming `what`."""
         end = time.monotonic() + timeout
         while True:

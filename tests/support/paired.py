@@ -68,7 +68,7 @@ class Paired:
     def events(self, kind: str) -> list[Event]:
         return [event for event in events(self.redis) if event.type == kind]
 
-    async def event(self, kind: str, fits: Callable[[dict[str, Any]], object], timeout: float = 40) -> dict[str, Any]:
+    async def event(self, kind: str, fits: Callable[[dict[str, Any]], object], timeout: float = 60) -> dict[str, Any]:
         """The data of the first event that fits, waiting for it."""
         deadline = time.monotonic() + timeout
         while True:
@@ -78,7 +78,7 @@ class Paired:
             assert time.monotonic() < deadline, f"no such {kind} among {[e.type for e in events(self.redis)]}"
             await asyncio.sleep(0.05)
 
-    async def until(self, check: Callable[[], Any], timeout: float = 40) -> None:
+    async def until(self, check: Callable[[], Any], timeout: float = 60) -> None:
         """Until something is so in the sandbox."""
         await self.sandbox.until(check, timeout)
 

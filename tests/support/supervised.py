@@ -37,7 +37,7 @@ SECRET: Final = "5ecre7-of-the-spec"
 REPOSITORY: Final = Path(__file__).resolve().parents[2]
 
 
-def until(what: str, probe: Callable[[], T | None], timeout: float = 15, pause: float = 0.02) -> T:
+def until(what: str, probe: Callable[[], T | None], timeout: float = 60, pause: float = 0.02) -> T:
     """The first answer of `probe` that is true. Raises AssertionError naming `what` after `timeout` seconds."""
     end = time.monotonic() + timeout
     while True:
@@ -136,7 +136,7 @@ class Supervised:
         if self.serves and self.settings.prefork:
             until("the zygote answers", self.zygote_listens)
 
-    def end(self, timeout: float = 20) -> None:
+    def end(self, timeout: float = 60) -> None:
         """An orderly shutdown."""
         if self.supervisord is not None:
             if self.supervisord.poll() is None:
@@ -188,14 +188,14 @@ class Supervised:
         self.client.session_start(spec)
         return self.facts(spec.port)
 
-    def facts(self, port: int, timeout: float = 10) -> dict[str, Any]:
+    def facts(self, port: int, timeout: float = 30) -> dict[str, Any]:
         """What the worker on a port says of itself."""
         return until("the worker answers", lambda: _ask(port), timeout, pause=0.005)
 
     def listed(self, session_id: str) -> WorkerProcess | None:
         return next((found for found in self.client.session_list() if found.session_id == session_id), None)
 
-    def wait_state(self, session_id: str, state: ProcessState, timeout: float = 15) -> WorkerProcess:
+    def wait_state(self, session_id: str, state: ProcessState, timeout: float = 60) -> WorkerProcess:
         def probe() -> WorkerProcess | None:
             found = self.listed(session_id)
             return found if found is not None and found.state is state else None

@@ -135,7 +135,7 @@ class InTerminal:
         """Types."""
         os.write(self._master, keys)
 
-    def until(self, what: str, holds: Callable[[Grid], bool], timeout: float = 20) -> None:
+    def until(self, what: str, holds: Callable[[Grid], bool], timeout: float = 60) -> None:
         """Reads until `holds` is true of the screen. Raises AssertionError with the screen after `timeout` seconds."""
         end = time.monotonic() + timeout
         while True:
@@ -145,7 +145,7 @@ class InTerminal:
             if time.monotonic() > end or (not more and self.process.poll() is not None):
                 raise AssertionError(f"never on the screen: {what}\n" + "\n".join(self.grid.lines))
 
-    def finish(self, timeout: float = 20) -> int:
+    def finish(self, timeout: float = 60) -> int:
         """Reads to the end; the exit code."""
         end = time.monotonic() + timeout
         while self._read(0.05) or self.process.poll() is None:

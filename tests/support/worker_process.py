@@ -131,7 +131,7 @@ class WorkerProcess:
         async with self._http.get("/state") as answer:
             return msgspec.json.decode(await answer.read(), type=Heartbeat)
 
-    async def until(self, condition: Callable[[Heartbeat], object], timeout: float = 30) -> Heartbeat:
+    async def until(self, condition: Callable[[Heartbeat], object], timeout: float = 60) -> Heartbeat:
         """The first state that fits."""
         deadline = time.monotonic() + timeout
         while True:
@@ -141,7 +141,7 @@ class WorkerProcess:
             assert time.monotonic() < deadline, f"{found} {self.tail()}"
             await asyncio.sleep(0.05)
 
-    async def ended(self, timeout: float = 20) -> int:
+    async def ended(self, timeout: float = 60) -> int:
         """The exit code."""
         assert self.process is not None
         return await asyncio.wait_for(self.process.wait(), timeout)

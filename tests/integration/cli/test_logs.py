@@ -81,7 +81,7 @@ def test_the_logs_of_all_sessions_followed(api: ApiStandIn, environ: dict[str, s
     assert listed.query["desired"] == "running"
     assert {asked.query["tail"] for asked in api.asked if asked.path.endswith("/logs")} == {"3"}
     process.send_signal(signal.SIGINT)
-    out, _ = process.communicate(timeout=20)
+    out, _ = process.communicate(timeout=60)
     assert (process.returncode, out) == (130, b"")
 
 
@@ -114,7 +114,7 @@ def test_followed_through_a_restart_of_the_server(api: ApiStandIn, environ: dict
     assert [process.stdout.readline() for _ in range(3)] == [b"one\n", b"two\n", b"three\n"]
     assert [asked.query.get("tail") for asked in api.asked[-3:]] == ["200", "0", "0"]
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (130, b"")
     assert b"coming up" in err
     assert b"Traceback" not in err

@@ -106,7 +106,7 @@ def test_followed_inbox(api: ApiStandIn, environ: dict[str, str]) -> None:
     lines = [process.stdout.readline() for _ in range(3)]
     assert [b'"seq":%d,' % number in line for number, line in enumerate(lines, 1)] == [True] * 3
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=20)
+    _, err = process.communicate(timeout=60)
     assert (process.returncode, b"Traceback" in err) == (130, False)
 
 

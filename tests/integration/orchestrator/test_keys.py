@@ -222,7 +222,7 @@ async def test_a_key_made_elsewhere_is_known_at_once_and_one_revoked_elsewhere_s
     async def ended() -> bool:
         return await code(zap, "/sessions/alpha", GIVEN) == (401, "api_key_revoked")
 
-    await zap.until("the revocation is seen", ended, timeout=8)
+    await zap.until("the revocation is seen", ended, timeout=60)
 
 
 async def test_a_flood_of_wrong_keys_costs_few_queries(zap: Orchestrated) -> None:

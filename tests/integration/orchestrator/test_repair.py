@@ -54,7 +54,7 @@ async def test_a_crash_loop_is_given_up_survives_a_restart_of_the_orchestrator_a
         await zap.create("alpha")
         processes.fate["alpha"] = 1
         await processes.die("alpha", WorkerExit.STOPPED)
-        view = await zap.wait("alpha", reason="crash_loop", timeout=15)
+        view = await zap.wait("alpha", reason="crash_loop", timeout=60)
         assert view["status"] == "error"
         assert "died 3 times" in view["detail"]
         starts = processes.count("start")

@@ -215,7 +215,7 @@ def test_both_die_with_supervisord() -> None:
         os.kill(own.pid, signal.SIGKILL)
         assert own.supervisord is not None
         own.supervisord.wait()
-        until("gone", lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), timeout=10)
+        until("gone", lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), timeout=60)
         own.start()
         postgres.wait_ready(own.settings)
         redis.wait_ready(own.settings)

@@ -142,7 +142,7 @@ def test_after_kill_nine_of_supervisord_nothing_is_left_and_it_is_not_running(se
     _, process = up(settings)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    until("nothing left", lambda: not Members(settings.paths).find(), timeout=10)
+    until("nothing left", lambda: not Members(settings.paths).find(), timeout=60)
     assert settings.paths.supervisord_pid.exists(), "the stale pid file must not matter"
     assert instance.running(settings.paths) is None
     _, process = up(settings)

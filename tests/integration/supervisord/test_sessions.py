@@ -144,7 +144,7 @@ def test_a_worker_that_cannot_start_is_given_up_with_its_reason(forked: Supervis
     backing_off = forked.wait_state("broken", ProcessState.BACKOFF)
     assert backing_off.exit_code == 1
     assert "exit code 1" in (backing_off.spawn_error or "")
-    given_up = forked.wait_state("broken", ProcessState.EXITED, timeout=20)
+    given_up = forked.wait_state("broken", ProcessState.EXITED, timeout=60)
     assert given_up.starts == 4
     assert given_up.description.startswith("FATAL: ended with exit code 1")
     assert "RuntimeError: as the spec wanted" in forked.home.session_log("broken").read_text()

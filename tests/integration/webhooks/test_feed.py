@@ -169,18 +169,18 @@ async def test_the_same_over_a_websocket(stage: Stage) -> None:
     url = f"{stage.zap.url}/api/dashboard/events"
     async with stage.zap.client.ws_connect(url, headers=HEADERS, params={"session": "alpha"}) as socket:
         await rig.send(rig.event("beta"), rig.event("alpha"))
-        told = json.loads(await socket.receive_str(timeout=10))
+        told = json.loads(await socket.receive_str(timeout=60))
         assert told["kind"] == "event"
         assert (told["event"]["session_id"], told["event"]["seq"], told["event"]["event"]) == ("alpha", 1, "message")
         place = told["id"]
     await rig.send(rig.event("alpha"))
     async with stage.zap.client.ws_connect(url, headers=HEADERS, params={"last_event_id": place}) as socket:
-        assert json.loads(await socket.receive_str(timeout=10))["event"]["seq"] == 2
+        assert json.loads(await socket.receive_str(timeout=60))["event"]["seq"] == 2
         await rig.raw("XTRIM", "zapvisor:events", "MAXLEN", "=", "0")
         await rig.send(rig.event("alpha"))
-        assert json.loads(await socket.receive_str(timeout=10))["event"]["seq"] == 3
+        assert json.loads(await socket.receive_str(timeout=60))["event"]["seq"] == 3
     async with stage.zap.client.ws_connect(url, headers=HEADERS, params={"last_event_id": place}) as socket:
-        gap = json.loads(await socket.receive_str(timeout=10))
+        gap = json.loads(await socket.receive_str(timeout=60))
         assert (gap["kind"], gap["id"]) == ("gap", place)
 
 

@@ -56,7 +56,7 @@ async def test_redis_away_for_five_seconds_loses_nothing_and_keeps_the_order(fol
     away = await worker.until(lambda beat: beat.counters.messages_in == 400)
     assert away.counters.outbox_waiting > 200
     redis.start()
-    beat = await worker.until(lambda beat: beat.counters.outbox_waiting == 0, timeout=10)
+    beat = await worker.until(lambda beat: beat.counters.outbox_waiting == 0, timeout=60)
     assert beat.pid == away.pid
     found = events(redis)
     once = list({event.id: event for event in found}.values())
