@@ -201,6 +201,10 @@ def _banner(call: Call, settings: Settings, took_s: float, *, detach: bool) -> N
         ("WhatsApp", tr("the sandbox: no real phone is reached") if settings.sandbox else None),
     ]
     screen.fields(pairs)
+    if was_sandboxed(settings):
+        screen.note(
+            tr("warning: this home was used with --sandbox; what was paired there is not paired with the real WhatsApp")
+        )
     screen.done("")
     screen.done(tr("Next:"))
     if home_folder(None) != home.root:
@@ -214,6 +218,12 @@ def _banner(call: Call, settings: Settings, took_s: float, *, detach: bool) -> N
         else tr("Ctrl-C stops everything. The orchestrator's log follows.")
     )
     sys.stdout.flush()
+
+
+def was_sandboxed(settings: Settings) -> bool:
+    """Whether an instance that reaches the real WhatsApp has a home the sandbox was used in."""
+    folder = settings.paths.sandbox
+    return not settings.sandbox and folder.is_dir() and any(folder.iterdir())
 
 
 def _is_generated(settings: Settings, home: Home) -> bool:

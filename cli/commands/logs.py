@@ -45,8 +45,8 @@ GATHERED_S: Final = 0.3
 def logs(call: Call, name: str | None, follow: bool, lines: int, program: bool) -> None:
     """Show the log of a session, of all sessions, or of a program.
 
-    Programs are orchestrator (shown unless told otherwise), zygote, postgres, redis and sandbox. In a pipe lines
-    come as they were written; with --json each is a JSON object.
+    Programs are orchestrator (shown unless told otherwise), webhooks, zygote, postgres, redis and sandbox. In a pipe
+    lines come as they were written; with --json each is a JSON object.
     """
     from cli.output.loglines import document, readable
 

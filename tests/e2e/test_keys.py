@@ -77,16 +77,16 @@ def test_a_worker_s_own_port_knows_the_keys_without_a_restart(planted: Instance)
     assert at_port(planted, None) == (401, "api_key_missing")
     assert at_port(planted, GIVEN_KEY) == (200, "SUCCESS")
     reader = issue(planted, "read")
-    until("the worker knows it", lambda: at_port(planted, reader["api_key"]) == (200, "SUCCESS"), timeout=10)
+    until("the worker knows it", lambda: at_port(planted, reader["api_key"]) == (200, "SUCCESS"))
     assert at_port(planted, reader["api_key"], "/app/logout", "POST") == (403, "scope_missing")
     planted.zap("key", "revoke", reader["id"], "--yes")
-    until("it forgot it", lambda: at_port(planted, reader["api_key"]) == (401, "api_key_unknown"), timeout=10)
+    until("it forgot it", lambda: at_port(planted, reader["api_key"]) == (401, "api_key_unknown"))
     assert planted.worker_pid("alpha") == pid
 
 
 def test_a_killed_worker_comes_back_with_the_keys_of_now(planted: Instance) -> None:
     reader = issue(planted, "read")
-    until("the worker knows it", lambda: at_port(planted, reader["api_key"]) == (200, "SUCCESS"), timeout=10)
+    until("the worker knows it", lambda: at_port(planted, reader["api_key"]) == (200, "SUCCESS"))
     pid = planted.worker_pid("alpha")
     planted.kill(pid)
 

@@ -78,8 +78,8 @@ def test_redis_away_for_half_a_minute(paired: Instance) -> None:
     until("Redis", lambda: paired.beats() is not None, pause=0.01)
     back = time.monotonic()
     until("every heartbeat", lambda: {"alpha", "beta"} <= (paired.beats() or set()), pause=0.01)
-    # Half a second for a loaded machine; a beat that backed off would come later than the next one.
-    assert time.monotonic() - back < BEAT_S + 0.5
+    # One beat, and as much again for a loaded machine; one that backed off would come later still.
+    assert time.monotonic() - back < 2 * BEAT_S
     until("health", lambda: paired.session("alpha")["health"] == "healthy")
 
     def dark() -> list[str]:
@@ -111,12 +111,12 @@ def test_postgres_away_for_half_a_minute(paired: Instance) -> None:
             sent += 1
             text = f"no database {sent}"
             paired.http("POST", f"/sandbox/phones/{PHONE}/messages", {"to": ALPHA, "text": text})
-            until("received meanwhile", partial(has_text, paired, text), timeout=10)
+            until("received meanwhile", partial(has_text, paired, text))
             time.sleep(2)
     finally:
         paired.supervisorctl("start", "postgres")
-    until("the control API", lambda: paired.http("GET", "/sessions").status == 200, timeout=20)
-    until("health", lambda: paired.http("GET", "/health", key=None).status == 200, timeout=20)
+    until("the control API", lambda: paired.http("GET", "/sessions").status == 200)
+    until("health", lambda: paired.http("GET", "/health", key=None).status == 200)
     time.sleep(3)
     assert pids(paired) == before
 

@@ -127,7 +127,7 @@ TEXTS: Final[dict[str, str]] = {
     "Print the completion script for a shell.": "Imprime o script de autocompletar de um shell.",
     "Print the text to be encoded instead of a picture.": "Imprime o texto a codificar em vez de uma imagem.",
     "Prints the code and waits until the session is logged in. With --json it does not wait.": "Imprime o código e espera até a sessão entrar. Com --json não espera.",
-    "Programs are orchestrator (shown unless told otherwise), zygote, postgres, redis and sandbox. In a pipe lines come as they were written; with --json each is a JSON object.": "Programas são orchestrator (mostrado se nada for dito), zygote, postgres, redis e sandbox. Num pipe as linhas saem como foram escritas; com --json cada uma é um objeto JSON.",
+    "Programs are orchestrator (shown unless told otherwise), webhooks, zygote, postgres, redis and sandbox. In a pipe lines come as they were written; with --json each is a JSON object.": "Programas são orchestrator (mostrado se nada for dito), webhooks, zygote, postgres, redis e sandbox. Num pipe as linhas saem como foram escritas; com --json cada uma é um objeto JSON.",
     "Put somebody into a virtual phone's address book; who is in it sees the account's status.": "Põe alguém na agenda de um telefone virtual; quem está nela vê o status da conta.",
     "Record a voice note instead.": "Em vez disso, grava um áudio.",
     "Refuse clients as too old (405).": "Recusa clientes como velhos demais (405).",

@@ -109,6 +109,7 @@ TEXTS: Final[dict[str, str]] = {
     "no keys; create one: zapvisor key create crm --session alpha": "nenhuma chave; crie uma: zapvisor key create crm --session alpha",
     "no safe connection to {address}: {reason}": "nenhuma conexão segura com {address}: {reason}",
     "no sessions": "nenhuma sessão",
+    "warning: this home was used with --sandbox; what was paired there is not paired with the real WhatsApp": "atenção: esta pasta foi usada com --sandbox; o que foi pareado lá não está pareado com o WhatsApp de verdade",
     "no sessions; `zapvisor list` shows those there are": "nenhuma sessão; `zapvisor list` mostra as que há",
     "there is no session '{session}'": "não existe a sessão '{session}'",
     "`zapvisor list` shows them all": "`zapvisor list` mostra todas",

@@ -8,10 +8,21 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cli.commands.instance import Interrupted, Signals, Tail
+from cli.commands.instance import Interrupted, Signals, Tail, was_sandboxed
+from ecosystem.settings import Settings
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+def test_a_home_the_sandbox_was_used_in_is_known(tmp_path: Path) -> None:
+    real, played = (Settings(home=str(tmp_path), sandbox=sandbox) for sandbox in (False, True))
+    assert not was_sandboxed(real)
+    real.paths.sandbox.mkdir(parents=True)
+    assert not was_sandboxed(real), "the folder is always made"
+    (real.paths.sandbox / "ca.pem").touch()
+    assert was_sandboxed(real)
+    assert not was_sandboxed(played)
 
 
 def test_tail_gives_whole_lines_once(tmp_path: Path) -> None:
