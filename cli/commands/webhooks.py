@@ -288,8 +288,10 @@ def replay(
     count = answer.decode(ReplayedWebhook).queued
     if call.quiet:
         call.screen.line(str(count))
-    else:
+    elif count:
         call.screen.done(tr("{count} queued again", count=count))
+    else:
+        call.screen.done(tr("nothing to send again; what still waits is sent anyway"))
 
 
 def _body(given: dict[str, Any]) -> dict[str, Any]:

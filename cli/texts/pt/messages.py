@@ -240,6 +240,7 @@ TEXTS: Final[dict[str, str]] = {
     "{address} answers": "{address} responde",
     "{address} broke the answer off": "{address} interrompeu a resposta",
     "{address} does not answer in time": "{address} não responde a tempo",
+    "nothing to send again; what still waits is sent anyway": "nada a enviar de novo; o que ainda espera é enviado de qualquer modo",
     "{count} webhooks are called {name}": "{count} webhooks se chamam {name}",
     "say which by its id: {ids}": "diga qual pelo id: {ids}",
     "{code} in {took_ms} ms": "{code} em {took_ms} ms",

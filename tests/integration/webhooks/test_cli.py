@@ -98,10 +98,17 @@ async def test_looking_and_sending_again(stage: Stage, sink: WebhookSink) -> Non
         assert len(found) == count, words
     await zapvisor(stage, "dead-letters")
     assert "1 queued" in await zapvisor(stage, "replay", webhook, "--delivery", str(listed[0]["id"]))
+
+    async def settled() -> bool:
+        waiting = await zapvisor(stage, "deliveries", webhook, "--state", "pending", "--json")
+        return not json.loads(waiting)["deliveries"]
+
+    await rig.until("it is written down as delivered", settled)
     assert (
         await zapvisor(stage, "replay", webhook, "--since", "2020-01-01T00:00:00Z", "--event", "message", "-q")
     ).strip() == "3"
     await rig.until("they came again", lambda: sink.repeats() >= 3)
+    assert "sent anyway" in await zapvisor(stage, "replay", webhook, "--until", "2020-01-01T00:00:00Z")
 
 
 async def test_mistakes_are_named(stage: Stage) -> None:
