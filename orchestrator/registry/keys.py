@@ -26,8 +26,8 @@ _COLUMNS: Final = (
 )
 
 
-class KeyRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One key. `hash` is the SHA-256 of the key itself; `session_id` None: every session."""
+class NewKey(msgspec.Struct, frozen=True, kw_only=True):
+    """A key to be stored. `hash` is the SHA-256 of the key itself; `session_id` None: every session."""
 
     id: str
     session_id: str | None
@@ -35,10 +35,18 @@ class KeyRow(msgspec.Struct, frozen=True, kw_only=True):
     scopes: tuple[Scope, ...]
     hash: bytes
     prefix: str
-    revision: int
-    created_at: datetime
     created_by: str
     expires_at: datetime | None
+
+    def __repr__(self) -> str:
+        return f"<NewKey {self.id}>"
+
+
+class KeyRow(NewKey, frozen=True, kw_only=True):
+    """A key that is stored."""
+
+    revision: int
+    created_at: datetime
     last_used_at: datetime | None
     revoked_at: datetime | None
 
@@ -57,22 +65,6 @@ class KeyRow(msgspec.Struct, frozen=True, kw_only=True):
         """The key as answers show it."""
         names = ApiKeyView.__struct_fields__
         return ApiKeyView(status=self.status(now), **{name: getattr(self, name) for name in names if name != "status"})
-
-
-class NewKey(msgspec.Struct, frozen=True, kw_only=True):
-    """A key to be stored."""
-
-    id: str
-    session_id: str | None
-    name: str
-    scopes: tuple[Scope, ...]
-    hash: bytes
-    prefix: str
-    created_by: str
-    expires_at: datetime | None
-
-    def __repr__(self) -> str:
-        return f"<NewKey {self.id}>"
 
 
 async def insert(connection: Connection, key: NewKey) -> KeyRow:

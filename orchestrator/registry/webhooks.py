@@ -33,41 +33,6 @@ s.last_success_at, s.last_failure_at, s.last_error, s.gone_reason
 _FROM: Final = "FROM webhook_targets t JOIN webhook_states s ON s.target_id = t.id"
 
 
-class TargetRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One target. `enabled` is false also where it said that it is gone; `probe_due`: the circuit is open and its pause over."""
-
-    id: str
-    session_id: str | None
-    is_primary: bool
-    name: str
-    url: str
-    enabled: bool
-    events: tuple[str, ...]
-    format: WebhookFormat
-    secret_encrypted: bytes
-    headers_encrypted: bytes
-    header_names: tuple[str, ...]
-    timeout_s: float | None
-    retry_count: int | None
-    ignore: IgnoreRules
-    allow_private: bool
-    retired_at: datetime | None
-    deleted_at: datetime | None
-    created_at: datetime
-    updated_at: datetime
-    probe_at: datetime | None
-    probe_due: bool
-    trips: int
-    failures: int
-    last_success_at: datetime | None
-    last_failure_at: datetime | None
-    last_error: str | None
-    gone_reason: str | None
-
-    def __repr__(self) -> str:
-        return f"<TargetRow {self.id} of {self.session_id or 'every session'}>"
-
-
 class TargetFields(msgspec.Struct, frozen=True, kw_only=True):
     """What the API writes of a target."""
 
@@ -83,6 +48,29 @@ class TargetFields(msgspec.Struct, frozen=True, kw_only=True):
     retry_count: int | None
     ignore: IgnoreRules
     allow_private: bool
+
+
+class TargetRow(TargetFields, frozen=True, kw_only=True):
+    """One target. `enabled` is false also where it said that it is gone; `probe_due`: the circuit is open and its pause over."""
+
+    id: str
+    session_id: str | None
+    is_primary: bool
+    retired_at: datetime | None
+    deleted_at: datetime | None
+    created_at: datetime
+    updated_at: datetime
+    probe_at: datetime | None
+    probe_due: bool
+    trips: int
+    failures: int
+    last_success_at: datetime | None
+    last_failure_at: datetime | None
+    last_error: str | None
+    gone_reason: str | None
+
+    def __repr__(self) -> str:
+        return f"<TargetRow {self.id} of {self.session_id or 'every session'}>"
 
 
 async def insert(
