@@ -91,6 +91,8 @@ class Fleet:
         """Whether the rows were ever read: before that a session nobody knows may well exist."""
         self.leading = False
         self._endpoints: dict[str, Endpoint] = {}
+        self._beaten: dict[str, int] = {}
+        """Of each session the process that beat last."""
         self._learned: dict[str, tuple[float, SessionRow]] = {}
 
     def __repr__(self) -> str:
@@ -118,7 +120,7 @@ class Fleet:
             else:
                 self._keep(at[1])
         self.rows_known = True
-        for memory in (self.records, self.obstacles, self.ordered, self._endpoints):
+        for memory in (self.records, self.obstacles, self.ordered, self._endpoints, self._beaten):
             for gone in memory.keys() - self.rows.keys():
                 del memory[gone]
 
@@ -127,6 +129,7 @@ class Fleet:
         self.look = look
         for session_id, beat in known(look.beats).items():
             worker = beat.heartbeat
+            self._beaten[session_id] = worker.pid
             before = self._endpoints.get(session_id)
             if before is None or worker.generation >= before.generation:
                 self._endpoints[session_id] = Endpoint(worker.host, worker.port, worker.generation)
@@ -151,12 +154,16 @@ class Fleet:
     def assess(self, session_id: str, beat: Beat | Unknown | None) -> Assessment:
         """Health of a session's process with a heartbeat that may be fresher than the last look."""
         process = self.look.process(session_id)
+        if isinstance(process, Unknown):
+            process = None
+        # One that has beaten is no longer starting, however young it is.
+        has_beaten = process is not None and process.pid == self._beaten.get(session_id)
         return assess(
-            None if isinstance(process, Unknown) else process,
+            process,
             beat,
             ttl_s=self.ttl_s,
             taken_at=self.look.taken_at,
-            grace_s=BOOT_GRACE_S,
+            grace_s=0.0 if has_beaten else BOOT_GRACE_S,
         )
 
     def show(self, row: SessionRow, assessment: Assessment) -> Shown:

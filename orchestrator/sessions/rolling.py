@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from ecosystem.contract.errors import WorkerTimeout
 from ecosystem.contract.session import NEEDS_FRESH_PROCESS, SessionState, SessionView
+from ecosystem.contract.worker import WorkerProcess
 from orchestrator.observed import Beat
 
 if TYPE_CHECKING:
@@ -80,6 +81,9 @@ class Rolling:
             ) from error
 
     async def _is_back(self, row: SessionRow, *, logged_in: bool) -> bool:
+        process = self._sessions.fleet.look.process(row.session_id)
+        if not isinstance(process, WorkerProcess) or process.generation < row.generation:
+            return False  # else it would still be shown as the one before
         beat = await self._sessions.beat(row.session_id)
         if not isinstance(beat, Beat) or beat.heartbeat.generation < row.generation:
             return False

@@ -53,8 +53,9 @@ async def test_one_that_takes_connections_and_says_nothing_is() -> None:
 async def test_a_silent_worker_that_hears_is_asked_to_end(orchestrated: Start) -> None:
     async with orchestrated(lost_after_s=1) as zap:
         await zap.create("alpha")
+        await zap.wait("alpha", health="healthy")
         zap.processes.stand_ins["alpha"].beats = False
-        zap.processes.age("alpha", 60)
+        await zap.wait("alpha", status="error", reason="hung")  # young as it is, it has shown that it can beat
         await zap.until("replaced", lambda: _started_again(zap))
         assert zap.processes.count("stop", "alpha") == 1
         assert zap.processes.count("signal KILL", "alpha") == 0
