@@ -67,6 +67,10 @@ class PhoneList(msgspec.Struct, frozen=True):
     phones: list[Phone]
 
 
+KINDS: Final = {4: "contact", 5: "location", 12: "settings", 18: "location", 49: "poll", 50: "poll vote", 64: "poll"}
+"""Member of WhatsApp's `Message` (E2E.proto) → what a message without a text is called."""
+
+
 class Message(msgspec.Struct, frozen=True):
     """A message a virtual phone got and decrypted."""
 
@@ -79,7 +83,10 @@ class Message(msgspec.Struct, frozen=True):
     media: dict[str, Any] | None = None
     reaction: str | None = None
     target: str | None = None
-    """The message a reaction belongs to."""
+    """The message a reaction or a change belongs to."""
+    edit: str | None = None
+    fields: list[int] = []
+    """The numbers of the members WhatsApp's `Message` had."""
 
 
 class FaultResult(msgspec.Struct, frozen=True):
@@ -247,9 +254,12 @@ def _content(message: Message) -> str:
     if message.media is not None:
         caption = message.media.get("caption") or ""
         return f"[{message.media.get('kind', 'media')}] {caption}".rstrip()
-    if message.reaction is not None:
+    if message.edit is not None:
+        return f"[{message.edit}] {message.target} {message.text or ''}".rstrip()
+    if message.target is not None:
         return f"[reaction] {message.reaction or 'taken back'} to {message.target}"
-    return message.text or ""
+    what = next((kind for number, kind in KINDS.items() if number in message.fields), "message")
+    return message.text or f"[{what}]"
 
 
 # --- groups

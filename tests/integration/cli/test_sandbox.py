@@ -80,12 +80,22 @@ def test_inbox(api: ApiStandIn, zap: Zap) -> None:
         message(1, text="hi\x1b[2J"),
         message(2, media={"kind": "image", "caption": "look"}, chat="1203@g.us"),
         message(3, reaction="👍", target="id1"),
+        message(4, target="id1"),
+        message(5, text="hello", target="id1", edit="edited"),
+        message(6, target="id1", edit="revoked"),
+        message(7, fields=[35, 49]),
+        message(8, fields=[199]),
     ]
     api.on(f"GET /sandbox/phones/{ANA}/messages", Reply(200, {"messages": messages}))
     assert zap("sandbox", "inbox", ANA).out.splitlines() == [
         f"{BIA} (Bia): hi\ufffd[2J",
         f"{BIA} (Bia) in 1203@g.us: [image] look",
         f"{BIA} (Bia): [reaction] 👍 to id1",
+        f"{BIA} (Bia): [reaction] taken back to id1",
+        f"{BIA} (Bia): [edited] id1 hello",
+        f"{BIA} (Bia): [revoked] id1",
+        f"{BIA} (Bia): [poll]",
+        f"{BIA} (Bia): [message]",
     ]
     assert zap("sandbox", "inbox", ANA, "--json").json == messages
 
