@@ -4,6 +4,10 @@
 FROM python:3.11-slim-bookworm AS build
 WORKDIR /app
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+# A compiler for ecosystem/_pages.c, 4 MB less for every session; the image itself has none.
+RUN apt-get update \
+ && apt-get install -y --no-install-recommends gcc libc6-dev \
+ && rm -rf /var/lib/apt/lists/*
 RUN python -m venv /app/.venv
 COPY requirements.lock ./
 COPY deploy/setup/build.lock deploy/setup/
@@ -14,7 +18,8 @@ COPY cli cli
 COPY ecosystem ecosystem
 COPY orchestrator orchestrator
 COPY worker worker
-RUN .venv/bin/pip install --no-deps --no-build-isolation --no-index .
+RUN .venv/bin/pip install --no-deps --no-build-isolation --no-index . \
+ && cd / && /app/.venv/bin/python -c "from ecosystem import pages; assert pages.library(), 'ecosystem/_pages.c was not compiled'"
 
 FROM python:3.11-slim-bookworm
 RUN apt-get update \

@@ -204,6 +204,7 @@ def _zygote(settings: Settings, sandbox: SandboxAccess | None) -> Program:
     home = settings.paths
     hook = ("--after-load", "ecosystem.sandbox.trust:install") if sandbox is not None else ()
     merge = ("--merge-memory",) if settings.memory_merge else ()
+    sweep = ("--sweep-memory",) if settings.memory_sweep else ()
     return Program(
         name="zygote",
         command=_python(
@@ -213,6 +214,7 @@ def _zygote(settings: Settings, sandbox: SandboxAccess | None) -> Program:
             *("--preload", "worker.preload:preload"),
             *("--child", "worker.boot:run"),
             *hook,
+            *sweep,
             *merge,
         ),
         priority=ZYGOTE_PRIORITY,

@@ -19,6 +19,7 @@ from cli.commands.findings import FAIL, OK, WARN, Finding
 from cli.commands.running import check_programs, check_server
 from cli.context import Call, verb
 from cli.texts import tr
+from ecosystem import pages
 from ecosystem.contract.errors import DomainError
 
 if TYPE_CHECKING:
@@ -87,6 +88,8 @@ def _checks(call: Call) -> Iterator[Finding]:
             yield check_open_files(settings)
             yield check_tasks(settings)
             yield check_memory(settings)
+            if settings.prefork and settings.memory_sweep:
+                yield check_sweeping()
             if settings.memory_merge:
                 yield check_merging()
             yield check_ephemeral(settings)
@@ -356,6 +359,19 @@ def check_memory(settings: Settings) -> Finding:
     if free >= needed:
         return Finding("memory", OK, detail)
     return Finding("memory", WARN, detail, tr("lower MAX_SESSIONS, or give the machine more memory"))
+
+
+def check_sweeping() -> Finding:
+    """Workers can give memory back, now that they are to."""
+    more = f"{pages.SAVED_BYTES / 1e6:.0f}"
+    if pages.library() is not None:
+        return Finding("sweeping", OK, tr("workers give back memory that is equal to the zygote's"))
+    return Finding(
+        "sweeping",
+        WARN,
+        tr("ecosystem/_pages.c was not compiled: each session takes about {more} MB more", more=more),
+        tr("apt-get install gcc python3-dev, then make setup; or set MEMORY_SWEEP=false"),
+    )
 
 
 def check_merging() -> Finding:

@@ -18,11 +18,13 @@ export PIP_USER=0 PIP_REQUIRE_HASHES=0 PIP_REQUIRE_VIRTUALENV=0 PIP_NO_DEPS=0 PI
 
 stamp=.venv/.setup-$kind
 # The folder is part of it: an environment that was moved or copied does not work.
-state=$( { pwd; cat "${locks[@]}" deploy/setup/build.lock pyproject.toml "$0" deploy/setup/system-packages.sh; } | cksum)
+# What is compiled is compiled again when it changed, and when there is a compiler now that was missing.
+compiled() { cat ecosystem/_pages.c; command -v gcc cc || true; ls /usr/include/python3*/Python.h 2>/dev/null || true; }
+state=$( { pwd; cat "${locks[@]}" deploy/setup/build.lock pyproject.toml "$0" deploy/setup/system-packages.sh; compiled; } | cksum)
 if [ "$kind" = runtime ] && [ -f .venv/.setup-dev ]; then
     # The development lock holds everything the other one does, in the same versions.
     stamp=.venv/.setup-dev
-    state=$( { pwd; cat requirements-dev.lock deploy/setup/build.lock pyproject.toml "$0" deploy/setup/system-packages.sh; } | cksum)
+    state=$( { pwd; cat requirements-dev.lock deploy/setup/build.lock pyproject.toml "$0" deploy/setup/system-packages.sh; compiled; } | cksum)
     kind=dev locks=(requirements-dev.lock)
 fi
 if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$state" ] && .venv/bin/python -c "" 2>/dev/null && [ -x .venv/bin/zapvisor ]; then
@@ -70,6 +72,10 @@ pip=(.venv/bin/python -m pip install --quiet --no-warn-script-location)
 # What there is no wheel of is built with the setuptools just installed, not with whatever the network has today.
 "${pip[@]}" --require-hashes --no-deps --no-build-isolation --use-pep517 "${locks[@]/#/-r}"
 PYTHONWARNINGS=ignore "${pip[@]}" --no-deps --no-build-isolation --no-index -e .
+.venv/bin/python -c 'import sys; from ecosystem import pages; sys.exit(pages.library() is None)' || cat >&2 <<'TEXT'
+note: ecosystem/_pages.c could not be compiled. Everything works without it, but each session takes about 4 MB more.
+  Debian, Ubuntu: sudo apt-get install gcc python3-dev     then: make setup
+TEXT
 .venv/bin/python -m pip check --quiet || { .venv/bin/python -m pip check; exit 1; }
 echo "$state" >"$stamp"
 echo "ready: .venv/bin/zapvisor"

@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 import msgspec
 
-from ecosystem import lifeline, logs
+from ecosystem import lifeline, logs, pages
 from ecosystem.supervisord import heap
 from ecosystem.supervisord.link import DESCRIPTORS, GO, REQUEST_LIMIT_BYTES, ForkReply, ForkRequest
 
@@ -214,15 +214,15 @@ def _renew_streams() -> None:
     sys.stderr = open(2, "w", buffering=1, closefd=False, errors="backslashreplace")  # noqa: SIM115
 
 
-def _settle() -> None:
-    """Makes the heap as it will be shared: swept, trimmed, and never again written to by the collector."""
+def _settle() -> bool:
+    """Makes the heap as it will be shared: collected, trimmed, never again written to by the collector; whether it is sealed."""
     gc.collect()
     libc = ctypes.CDLL(None)
     if hasattr(libc, "malloc_trim"):
         libc.malloc_trim(0)
     heap.fill_holes()
     gc.disable()
-    gc.freeze()
+    return pages.seal()
 
 
 def _offer_memory() -> None:
@@ -245,7 +245,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--child", required=True, metavar="MODULE:FUNCTION")
     parser.add_argument("--after-load", metavar="MODULE:FUNCTION")
     parser.add_argument("--merge-memory", action="store_true", help="offer the workers' memory for merging (KSM)")
+    parser.add_argument(
+        "--sweep-memory", action="store_true", help="have workers give back pages equal to the zygote's"
+    )
     options = parser.parse_args(argv)
+    if options.sweep_memory:
+        pages.start_over()
     os.umask(0o077)
     logs.setup(level="info", pretty=None, program="zygote")
     if options.merge_memory:
@@ -260,8 +265,9 @@ def main(argv: list[str] | None = None) -> int:
     reset_signals()
     zygote = Zygote(options.socket, child, parent)  # type: ignore[arg-type]
     zygote.listen()
-    _settle()
-    _LOG.info("zygote_ready", extra={"seconds": round(time.monotonic() - started, 2), "frozen": gc.get_freeze_count()})
+    sealed = _settle()
+    told = {"seconds": round(time.monotonic() - started, 2), "frozen": gc.get_freeze_count(), "sealed": sealed}
+    _LOG.info("zygote_ready", extra=told)
     return zygote.serve()
 
 

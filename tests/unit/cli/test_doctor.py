@@ -17,6 +17,7 @@ import pytest
 
 from cli.commands import doctor, running
 from cli.commands.findings import FAIL, OK, WARN, Finding
+from ecosystem import pages
 from ecosystem.settings import Settings, check
 
 if TYPE_CHECKING:
@@ -168,6 +169,14 @@ def test_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert doctor.check_memory(settings(tmp_path, max_sessions=200)).result == WARN
     patched(monkeypatch, doctor, "MEMINFO", tmp_path / "none")
     assert doctor.check_memory(settings(tmp_path)).result == OK
+
+
+def test_sweeping(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pages, "library", lambda: "/app/_pages.so")
+    assert doctor.check_sweeping().result == OK
+    monkeypatch.setattr(pages, "library", lambda: None)
+    missing = doctor.check_sweeping()
+    assert (missing.result, "4 MB more" in missing.detail, "gcc" in str(missing.hint)) == (WARN, True, True)
 
 
 def test_merging(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

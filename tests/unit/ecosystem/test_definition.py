@@ -56,12 +56,14 @@ def test_sessions_stop_after_the_orchestrator_and_before_what_they_stand_on() ->
     assert next(program for program in programs if program.name == "postgres").stop_signal == "INT"
 
 
-def test_memory_is_offered_for_merging_only_where_that_is_wanted() -> None:
+def test_memory_is_given_back_unless_unwanted_and_offered_for_merging_only_where_wanted() -> None:
     def zygote(settings: Settings) -> tuple[str, ...]:
         return next(program for program in definition.programs(settings) if program.name == "zygote").command
 
     assert "--merge-memory" not in zygote(Settings(home=HOME))
     assert zygote(Settings(home=HOME, memory_merge=True))[-1] == "--merge-memory"
+    assert "--sweep-memory" in zygote(Settings(home=HOME))
+    assert "--sweep-memory" not in zygote(Settings(home=HOME, memory_sweep=False))
 
 
 @pytest.mark.parametrize("prefork", [True, False])
@@ -91,7 +93,7 @@ def test_with_the_sandbox_workers_are_led_to_it_and_nobody_else_is(prefork: bool
     for name, program in programs.items():
         assert name == "zygote" or program.environment == {}
     if prefork:
-        assert programs["zygote"].command[-2:] == ("--after-load", "ecosystem.sandbox.trust:install")
+        assert programs["zygote"].command[-3:] == ("--after-load", "ecosystem.sandbox.trust:install", "--sweep-memory")
         assert template.environment == {}
     else:
         assert template.command[-4:] == ("-m", "ecosystem.sandbox.launch", "-m", "worker")

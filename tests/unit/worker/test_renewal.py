@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from ecosystem.contract.worker import RenewalRules
-from worker.renewal import QUIET_AFTER_PAIRING_S, SETTLED_S, Renewal, Signs
+from worker.renewal import QUIET_AFTER_PAIRING_S, SETTLED_S, SETTLING_BYTES, Renewal, Signs
 
 MB = 2**20
 IDLE = Signs(logged_in=True, paired_here=False, busy=False, done=(1, 2), own_bytes=12 * MB)
@@ -73,3 +73,17 @@ def test_what_was_measured_before_the_login_or_right_after_it_is_no_size_to_grow
     assert renewal.wish(small, 100 + SETTLED_S) is None
     assert renewal.wish(IDLE, 102 + SETTLED_S) is None
     assert renewal.wish(IDLE, 1000) is None
+
+
+def test_who_grew_before_it_had_settled_is_compared_with_its_first_heartbeat() -> None:
+    """A large file within the first seconds: what is measured from then on is never small."""
+    renewal = Renewal(RULES)
+    assert renewal.wish(but(logged_in=False, done=(0, 0), own_bytes=6 * MB), 100) is None
+    large = but(done=(9, 9), own_bytes=20 * MB)
+    for moment in range(101, 131):
+        assert renewal.wish(large, moment) is None
+    assert renewal.wish(large, 131) == "it has grown by 7.0 MiB"
+    usual = Renewal(RULES)
+    assert usual.wish(but(logged_in=False, own_bytes=6 * MB), 100) is None
+    settled = but(own_bytes=6 * MB + SETTLING_BYTES)
+    assert [usual.wish(settled, moment) for moment in range(101, 300)] == [None] * 199
