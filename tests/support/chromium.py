@@ -9,6 +9,7 @@ import itertools
 import shutil
 import tempfile
 import time
+from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -34,7 +35,9 @@ class Chromium:
         self._numbers = itertools.count(1)
         self._answers: dict[int, asyncio.Future[Any]] = {}
         self._listening: asyncio.Task[None] | None = None
-        self._loaded = asyncio.Event()
+        self._client: aiohttp.ClientSession | None = None
+        self._loaded: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
+        """What is loaded, by the browser's own ids: another page's end must not be taken for the one that was asked for."""
         self.messages: list[str] = []
         self.requests: list[str] = []
         """Every address the page asked for."""
@@ -72,18 +75,19 @@ class Chromium:
         async with asyncio.timeout(PATIENCE_S):
             port = await asyncio.to_thread(_port_in, file)
         self._client = aiohttp.ClientSession()
-        async with asyncio.timeout(PATIENCE_S), self._client.get(f"http://127.0.0.1:{port}/json/list") as answer:
-            pages = [entry for entry in await answer.json() if entry["type"] == "page"]
-        self._socket = await self._client.ws_connect(pages[0]["webSocketDebuggerUrl"], max_msg_size=0)
+        async with asyncio.timeout(PATIENCE_S):
+            self._socket = await self._client.ws_connect(await _page_at(self._client, port), max_msg_size=0)
         self._listening = asyncio.create_task(self._listen(), name="browser")
         for domain in ("Page", "Runtime", "Log", "Network"):
             await self.ask(f"{domain}.enable")
+        await self.ask("Page.setLifecycleEventsEnabled", enabled=True)
 
     async def _end(self) -> None:
         if self._listening is not None:
             self._listening.cancel()
             await asyncio.gather(self._listening, return_exceptions=True)
             await self._socket.close()
+        if self._client is not None:
             await self._client.close()
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
@@ -101,8 +105,8 @@ class Chromium:
                 self._note(told["method"], told.get("params", {}))
 
     def _note(self, event: str, told: dict[str, Any]) -> None:
-        if event == "Page.loadEventFired":
-            self._loaded.set()
+        if event == "Page.lifecycleEvent" and told["name"] == "load":
+            self._loaded[told["loaderId"]].set()
         elif event == "Network.requestWillBeSent":
             self.requests.append(told["request"]["url"])
         elif event == "Runtime.exceptionThrown":
@@ -127,10 +131,9 @@ class Chromium:
         """Loads a page. `headers` go along with all its requests."""
         if headers:
             await self.ask("Network.setExtraHTTPHeaders", headers=headers)
-        self._loaded.clear()
-        await self.ask("Page.navigate", url=url)
+        wanted = (await self.ask("Page.navigate", url=url))["loaderId"]
         async with asyncio.timeout(PATIENCE_S):
-            await self._loaded.wait()
+            await self._loaded[wanted].wait()
 
     async def run(self, script: str) -> Any:
         """The value of an expression in the page; a promise is waited for. Raises AssertionError with what it throws."""
@@ -154,6 +157,16 @@ class Chromium:
         """What is seen, as PNG."""
         found = await self.ask("Page.captureScreenshot", format="png")
         await asyncio.to_thread(path.write_bytes, base64.b64decode(found["data"]))
+
+
+async def _page_at(client: aiohttp.ClientSession, port: str) -> str:
+    """Where the first page is spoken to, once there is one: the browser listens before it has made it."""
+    while True:
+        async with client.get(f"http://127.0.0.1:{port}/json/list") as answer:
+            for entry in await answer.json():
+                if entry["type"] == "page":
+                    return str(entry["webSocketDebuggerUrl"])
+        await asyncio.sleep(0.05)
 
 
 def _port_in(file: Path) -> str:

@@ -58,7 +58,7 @@ class Orchestrated:
                 "heartbeat_ttl_s": 1.0,
                 "reconcile_interval_s": 0.1,
                 "restart_delay_s": 0.1,
-                "worker_timeout_s": 2,
+                "worker_timeout_s": 30,
                 "stop_grace_s": 1,
                 "hold_s": 0,
                 **changes,
@@ -93,7 +93,7 @@ class Orchestrated:
         await self.client.close()
         assert self._task is not None
         try:
-            await asyncio.wait_for(self._task, 20)
+            await asyncio.wait_for(self._task, 60)
         finally:
             if self._owns_processes:
                 await self.processes.close()
@@ -119,7 +119,7 @@ class Orchestrated:
             return Answer(answer.status, decoded, answer.headers)
 
     async def create(self, session_id: str, **fields: object) -> dict[str, Any]:
-        answer = await self.http("POST", "/sessions?wait=10", {"session_id": session_id, **fields})
+        answer = await self.http("POST", "/sessions?wait=30", {"session_id": session_id, **fields})
         assert answer.status == 201, answer
         return dict(answer.body)
 

@@ -12,7 +12,7 @@ from typing import Final
 
 import redis
 
-_READY_S: Final = 10.0
+_READY_S: Final = 60.0
 
 
 def binary() -> str:
@@ -56,7 +56,7 @@ class RedisProcess:
     def stop(self) -> None:
         if self._process is not None:
             self._process.terminate()
-            self._process.wait(timeout=10)
+            self._process.wait(timeout=60)
             self._process = None
 
     def client(self) -> redis.Redis:

@@ -42,6 +42,7 @@ class ScriptedProcessManager:
         self._processes: dict[str, WorkerProcess] = {}
         self._since: dict[str, float] = {}
         self._ending: set[asyncio.Task[None]] = set()
+        self._born: list[WorkerStandIn] = []
 
     def count(self, call: str, session_id: str | None = None) -> int:
         """How often a method was called."""
@@ -76,7 +77,8 @@ class ScriptedProcessManager:
         self._ending.add(task)
         task.add_done_callback(self._ending.discard)
         if not self.stop_takes_s:
-            await task
+            # Whoever asked may be cancelled: the process ends all the same.
+            await asyncio.shield(task)
 
     async def remove(self, session_id: str) -> None:
         self._check()
@@ -158,10 +160,16 @@ class ScriptedProcessManager:
         self._since[session_id] -= seconds
 
     async def close(self) -> None:
-        for task in list(self._ending):
+        """Ends every worker there ever was, those half ended too: their sockets would be found open in some later test."""
+        ending = list(self._ending)
+        for task in ending:
             task.cancel()
-        for session_id in list(self.stand_ins):
-            await self._silence(session_id)
+        await asyncio.gather(*ending, return_exceptions=True)
+        self.stand_ins.clear()
+        for stand_in in self._born:
+            with contextlib.suppress(OSError):
+                await stand_in.stop()
+        self._born.clear()
 
     def _check(self) -> None:
         if self.down:
@@ -177,6 +185,7 @@ class ScriptedProcessManager:
             process = WorkerProcess(name, ProcessState.RUNNING, spec.generation, spec.port, pid, 0.0, starts, exit_code)
             if self.workers:
                 stand_in = self.stand_ins[name] = WorkerStandIn(spec, pid)
+                self._born.append(stand_in)
                 await stand_in.start()
         self._processes[name] = process
         return process

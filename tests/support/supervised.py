@@ -210,7 +210,7 @@ class Supervised:
             [str(Path(sys.executable).with_name("supervisorctl")), "-c", str(self.home.supervisord_conf), *arguments],
             capture_output=True,
             text=True,
-            timeout=40,
+            timeout=60,
             check=False,
         )
         return done.stdout + done.stderr

@@ -48,9 +48,12 @@ class WorkerStandIn:
         self.beats = True
         self.seen: list[dict[str, Any]] = []
         self.cancelled = asyncio.Event()
+        self.drips = asyncio.Event()
+        """Set by the test: the rest of an answer may follow its first line."""
         self._born = datetime.now(UTC)
         self._runner: web.AppRunner | None = None
         self._starting: asyncio.Task[None] | None = None
+        self._stopping: asyncio.Task[None] | None = None
         self._task: asyncio.Task[None] | None = None
         self._over = False
         self._redis: redis.asyncio.Redis = redis.asyncio.Redis.from_url(
@@ -91,6 +94,12 @@ class WorkerStandIn:
             await self._runner.cleanup()
 
     async def stop(self) -> None:
+        """To its end likewise: half stopped, its sockets would stay open. Called again, it waits for the same end."""
+        if self._stopping is None:
+            self._stopping = asyncio.create_task(self._stop(), name=f"end of {self.spec.session_id}")
+        await asyncio.shield(self._stopping)
+
+    async def _stop(self) -> None:
         self._over = True
         if self._starting is not None:
             await asyncio.wait([self._starting])
@@ -224,7 +233,7 @@ class WorkerStandIn:
         await response.prepare(request)
         for number in range(3):
             await response.write(f"line {number}\n".encode())
-            await asyncio.sleep(0.2)
+            await self.drips.wait()
         return response
 
     async def cut(self, request: web.Request) -> web.StreamResponse:

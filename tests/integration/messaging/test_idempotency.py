@@ -134,7 +134,7 @@ async def test_killed_before_it_went_out(bench: Paired) -> None:
     async with TestServer(app, shutdown_timeout=0.1) as server:
         body = {"phone": BEA, "image_url": str(server.make_url("/a.png")), "caption": "in the end"}
         asking = asyncio.create_task(send_json(bench, "/send/image", body, Idempotency_Key="k7"))
-        await asyncio.wait_for(asked.wait(), 10)
+        await asyncio.wait_for(asked.wait(), 30)
         await die(bench, asking)
         ready = True
         await bench.worker.start()

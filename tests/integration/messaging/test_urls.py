@@ -161,7 +161,7 @@ async def refused(url: str, target: Path, **changes: Any) -> DomainError:
 async def test_a_url_that_never_ends_is_given_up(site: TestServer, tmp_path: Path) -> None:
     started = time.monotonic()
     error = await refused(str(site.make_url("/dripping")), tmp_path / "x", timeout_s=0.5)
-    assert (error.code, time.monotonic() - started < 3) == ("media_url_unreachable", True)
+    assert (error.code, time.monotonic() - started < 15) == ("media_url_unreachable", True)
 
 
 async def test_only_so_much_is_read(site: TestServer, tmp_path: Path) -> None:

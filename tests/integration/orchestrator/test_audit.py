@@ -167,7 +167,7 @@ async def test_lines_wait_while_the_registry_is_away(
             break
         await asyncio.sleep(0.1)
     task.cancel()
-    await asyncio.wait({task}, timeout=5)
+    await asyncio.wait({task}, timeout=30)
     assert [entry.action for entry in await _all(database)] == [f"{number}" for number in reversed(range(50))]
 
 
@@ -192,7 +192,7 @@ async def test_what_waits_at_the_end_is_taken_up_by_the_next_start(
         await asyncio.sleep(0.1)
     assert not await asyncio.to_thread(spool.exists)
     task.cancel()
-    await asyncio.wait({task}, timeout=5)
+    await asyncio.wait({task}, timeout=30)
     assert task.cancelled()
     assert [entry.action for entry in await _all(database)] == ["second", "first"]
 

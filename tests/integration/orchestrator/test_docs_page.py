@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
     from tests.support.orchestrated import Orchestrated
 
-pytestmark = pytest.mark.timeout(180)
 OPEN = "document.getElementById('post_api_session_send_message')"
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from contextlib import AbstractAsyncContextManager
 
-    from tests.support.orchestrated import Orchestrated
+    from tests.support.orchestrated import Answer, Orchestrated
 
 BIG_MIB = 200
 HEADERS = {"Authorization": f"Bearer {KEY}"}
@@ -141,10 +141,10 @@ async def test_a_big_download_streams_and_memory_stays_flat(zap: Orchestrated) -
 
 async def test_an_answer_comes_piece_by_piece(zap: Orchestrated) -> None:
     await zap.create("alpha")
-    begun = time.monotonic()
     async with zap.client.get(f"{zap.url}/api/alpha/drip", headers=HEADERS) as answer:
+        # The worker writes the rest only once the first line is here.
         assert await answer.content.readline() == b"line 0\n"
-        assert time.monotonic() - begun < 0.35
+        zap.processes.stand_ins["alpha"].drips.set()
         assert await answer.content.read() == b"line 1\nline 2\n"
 
 
@@ -161,15 +161,18 @@ async def test_a_client_that_goes_takes_its_request_along(zap: Orchestrated) -> 
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.5):
             await zap.http("GET", "/api/alpha/slow")
-    await asyncio.wait_for(worker.cancelled.wait(), 3)
+    await asyncio.wait_for(worker.cancelled.wait(), 30)
 
 
-async def test_a_worker_that_never_answers_is_a_timeout(zap: Orchestrated) -> None:
-    await zap.create("alpha")
-    answer = await zap.http("GET", "/api/alpha/slow")
-    assert (answer.status, answer.body["code"]) == (504, "worker_timeout")
-    assert answer.headers["Retry-After"]
-    await asyncio.wait_for(zap.processes.stand_ins["alpha"].cancelled.wait(), 3)
+async def test_a_worker_that_never_answers_is_a_timeout(
+    orchestrated: Callable[..., AbstractAsyncContextManager[Orchestrated]],
+) -> None:
+    async with orchestrated(worker_timeout_s=2) as zap:
+        await zap.create("alpha")
+        answer = await zap.http("GET", "/api/alpha/slow")
+        assert (answer.status, answer.body["code"]) == (504, "worker_timeout")
+        assert answer.headers["Retry-After"]
+        await asyncio.wait_for(zap.processes.stand_ins["alpha"].cancelled.wait(), 30)
 
 
 async def test_an_odd_id_in_a_path_is_no_other_route(zap: Orchestrated) -> None:
@@ -179,12 +182,15 @@ async def test_an_odd_id_in_a_path_is_no_other_route(zap: Orchestrated) -> None:
         assert (answer.status, answer.body["target"]) == (200, "/message/a%0Ab/revoke")
 
 
-async def test_a_conversion_may_take_longer_than_other_answers(zap: Orchestrated) -> None:
-    await zap.create("alpha")
-    started = time.monotonic()
-    answer = await zap.http("POST", "/api/alpha/send/video", {"phone": "5511912345678"})
-    assert (answer.status, answer.body["session_id"]) == (200, "alpha")
-    assert time.monotonic() - started > zap.zap.settings.worker_timeout_s
+async def test_a_conversion_may_take_longer_than_other_answers(
+    orchestrated: Callable[..., AbstractAsyncContextManager[Orchestrated]],
+) -> None:
+    async with orchestrated(worker_timeout_s=2) as zap:
+        await zap.create("alpha")
+        started = time.monotonic()
+        answer = await zap.http("POST", "/api/alpha/send/video", {"phone": "5511912345678"})
+        assert (answer.status, answer.body["session_id"]) == (200, "alpha")
+        assert time.monotonic() - started > zap.zap.settings.worker_timeout_s
 
 
 async def test_a_starting_worker_and_a_lost_one(
@@ -196,18 +202,20 @@ async def test_a_starting_worker_and_a_lost_one(
         worker.beats = False
         zap.processes.age("alpha", 60)
         await zap.wait("alpha", reason="hung")
-        await asyncio.sleep(0.3)  # the gateway knows with the reconciler's next look
-        lost = await zap.http("GET", "/api/alpha/x")
-        assert (lost.status, lost.body["code"]) == (503, "worker_lost")
+
+        async def answers(status: int, code: str | None = None) -> Answer | None:
+            """The gateway knows with the reconciler's next look."""
+            answer = await zap.http("GET", "/api/alpha/x")
+            return answer if (answer.status, answer.body.get("code")) == (status, code) else None
+
+        lost = await zap.until("the gateway knows", lambda: answers(503, "worker_lost"))
         assert lost.headers["Retry-After"]
         worker.beats = True
         await zap.wait("alpha", health="healthy")
-        await asyncio.sleep(0.3)
-        assert (await zap.http("GET", "/api/alpha/x")).status == 200
+        await zap.until("the gateway knows", lambda: answers(200))
         await zap.processes.die("alpha", WorkerExit.FOLDER_LOCKED)
         await zap.wait("alpha", reason="folder_locked")
-        starting = await zap.http("GET", "/api/alpha/x")
-        assert (starting.status, starting.body["code"]) == (503, "worker_starting")
+        await zap.until("the gateway knows", lambda: answers(503, "worker_starting"))
 
 
 async def test_a_dead_socket_is_a_lost_worker(zap: Orchestrated) -> None:
@@ -221,7 +229,7 @@ async def test_a_dead_socket_is_a_lost_worker(zap: Orchestrated) -> None:
 
 async def test_a_port_that_changed_hands_never_gets_the_other_session_s_requests(zap: Orchestrated) -> None:
     first = await zap.create("alpha")
-    await zap.http("POST", "/sessions/alpha/stop?wait=5")
+    await zap.http("POST", "/sessions/alpha/stop?wait=30")
 
     async def released() -> bool:
         return (await zap.view("alpha"))["port"] is None
@@ -229,7 +237,7 @@ async def test_a_port_that_changed_hands_never_gets_the_other_session_s_requests
     await zap.until("released", released)
     second = await zap.create("beta")
     assert second["port"] == first["port"]
-    third = (await zap.http("POST", "/sessions/alpha/start?wait=5")).body
+    third = (await zap.http("POST", "/sessions/alpha/start?wait=30")).body
     assert third["port"] != second["port"]
     for name in ("alpha", "beta"):
         assert (await zap.http("GET", f"/api/{name}/x")).body["session_id"] == name
@@ -280,9 +288,9 @@ async def test_a_worker_that_dies_closes_the_client_s_socket(zap: Orchestrated) 
     await zap.create("alpha")
     async with zap.client.ws_connect(f"{zap.url}/api/alpha/ws", headers=HEADERS) as link:
         await zap.processes.vanish("alpha")
-        message = await asyncio.wait_for(link.receive(), 5)
-        assert message.type in (WSMsgType.CLOSE, WSMsgType.CLOSED)
-        assert link.close_code in (1001, 1011)
+        message = await asyncio.wait_for(link.receive(), 30)
+        # The link's own code would be another where the gateway has hung up before its farewell is answered.
+        assert (message.type, message.data) in {(WSMsgType.CLOSE, 1001), (WSMsgType.CLOSE, 1011)}
 
 
 async def test_a_refused_websocket_is_an_answer(zap: Orchestrated) -> None:

@@ -13,7 +13,8 @@ from ecosystem.contract.session import Reason, SessionState
 from tests.support.orchestrated import KEY
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
+    from contextlib import AbstractAsyncContextManager
 
     from tests.support.orchestrated import Answer, Orchestrated
 
@@ -225,16 +226,19 @@ async def test_what_is_too_large_to_be_looked_at(zap: Orchestrated) -> None:
     assert (await zap.http("GET", "/sessions")).body["total"] == 1
 
 
-async def test_a_body_that_stops_coming(zap: Orchestrated) -> None:
-    await zap.create("alpha")
-    reader, writer = await asyncio.open_connection("127.0.0.1", zap.settings.port)
-    writer.write(
-        f"POST /send/message HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\n"
-        'Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{"device_id"'.encode()
-    )
-    answer = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 6)
-    assert answer.startswith(b"HTTP/1.1 400")
-    writer.close()
+async def test_a_body_that_stops_coming(
+    orchestrated: Callable[..., AbstractAsyncContextManager[Orchestrated]],
+) -> None:
+    async with orchestrated(worker_timeout_s=2) as zap:
+        await zap.create("alpha")
+        reader, writer = await asyncio.open_connection("127.0.0.1", zap.settings.port)
+        writer.write(
+            f"POST /send/message HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\n"
+            'Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{"device_id"'.encode()
+        )
+        answer = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 60)
+        assert answer.startswith(b"HTTP/1.1 400")
+        writer.close()
 
 
 async def test_a_mistyped_path_makes_no_session(zap: Orchestrated) -> None:

@@ -35,7 +35,7 @@ async def manager(request: pytest.FixtureRequest, supervised: Supervised) -> Asy
         yield scripted
         await scripted.close()
         return
-    real = SupervisordManager(supervised.client, session_log=supervised.home.session_log, timeout_s=5)
+    real = SupervisordManager(supervised.client, session_log=supervised.home.session_log, timeout_s=30)
     yield real
     for name in list(await real.list()):
         await real.stop(name, grace=5)
@@ -50,7 +50,7 @@ def spec(supervised: Supervised) -> Callable[..., WorkerSpec]:
 
 
 async def until(manager: ProcessManager, name: str, *states: ProcessState) -> WorkerProcess:
-    end = time.monotonic() + 15
+    end = time.monotonic() + 60
     while True:
         found = (await manager.list()).get(name)
         if found is not None and found.state in states:
@@ -123,7 +123,7 @@ async def test_start_many_at_once(manager: ProcessManager, spec: Callable[..., W
 
 
 async def test_supervisord_s_own_ways(supervised: Supervised, spec: Callable[..., WorkerSpec]) -> None:
-    manager = SupervisordManager(supervised.client, session_log=supervised.home.session_log, timeout_s=5)
+    manager = SupervisordManager(supervised.client, session_log=supervised.home.session_log, timeout_s=30)
     try:
         await manager.start(spec("omega"))
         await until(manager, "omega", ProcessState.RUNNING)

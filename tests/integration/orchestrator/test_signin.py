@@ -55,13 +55,15 @@ async def test_a_cookie_opens_what_its_key_opens(zap: Orchestrated) -> None:
     assert await ask(zap, "GET", "/sessions/alpha", own) == (200, None)
     assert await ask(zap, "GET", "/sessions/beta", own) == (403, "session_forbidden")
     assert await ask(zap, "GET", "/keys", own) == (403, "scope_missing")
+    worker = zap.processes.stand_ins["alpha"]
     assert await ask(zap, "GET", "/api/alpha/chats", own) == (200, None)
+    (seen,) = worker.seen
+    assert "zapvisor_session" not in str(seen), "the cookie is not for the worker"
     assert await ask(zap, "POST", "/sessions/alpha/restart", own) == (403, "csrf_token_wrong")
     assert await ask(zap, "POST", "/sessions/alpha/restart", {**own, "X-CSRF-Token": "x"}) == (403, "csrf_token_wrong")
     assert await ask(zap, "POST", "/sessions/alpha/restart", {**own, "X-CSRF-Token": token}) == (200, None)
     foreign = {**own, "X-CSRF-Token": token, "Origin": "https://evil.example"}
     assert await ask(zap, "POST", "/sessions/alpha/restart", foreign) == (403, "foreign_origin")
-    assert "zapvisor_session" not in str(zap.processes.stand_ins["alpha"].seen)
 
 
 async def test_cookies_are_hidden_strict_and_secure_behind_tls(orchestrated: Start) -> None:

@@ -54,7 +54,7 @@ async def stream(zap: Orchestrated, shared_redis: RedisProcess) -> AsyncIterator
 
 
 async def hear(link: aiohttp.ClientWebSocketResponse) -> Any:
-    return await asyncio.wait_for(link.receive_json(), 5)
+    return await asyncio.wait_for(link.receive_json(), 30)
 
 
 async def test_device_events(zap: Orchestrated, stream: Stream) -> None:

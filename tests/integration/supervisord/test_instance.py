@@ -102,7 +102,7 @@ def test_up_and_down_and_up_again(settings: Settings) -> None:
     assert instance.stop(home) is False
     began = time.monotonic()
     again, process = up(settings)
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 60
     assert again.admin_api_key == complete.admin_api_key
     down(home, process)
 

@@ -271,7 +271,7 @@ async def test_logout_and_reconnect(stage: Stage, client: Client, method: str) -
     again = await client.request(method, "/app/logout")
     assert (again.status, (await again.json())["code"]) == (409, "session_logged_out")
     assert (await client.request(method, "/app/reconnect")).status == 200
-    assert (await asyncio.wait_for(stage.ended, 5)).code is WorkerExit.REPLACE
+    assert (await asyncio.wait_for(stage.ended, 30)).code is WorkerExit.REPLACE
 
 
 async def test_state_is_the_heartbeat(client: Client) -> None:

@@ -243,7 +243,7 @@ async def test_stopping_while_connecting_is_quick(folder: Path, redis: RedisProc
     await worker.until(lambda beat: beat.reason is Reason.CONNECTING)
     started = asyncio.get_running_loop().time()
     assert await worker.stop() == WorkerExit.STOPPED
-    assert asyncio.get_running_loop().time() - started < 3
+    assert asyncio.get_running_loop().time() - started < 15
     silent.close()
     for writer in accepted:
         writer.close()

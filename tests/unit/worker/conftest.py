@@ -85,7 +85,7 @@ class Stage:
 
     async def next_timer(self) -> None:
         """Has the session handle the timer that runs out next."""
-        await self.session.handle(await asyncio.wait_for(self.session._queue.get(), 5))
+        await self.session.handle(await asyncio.wait_for(self.session._queue.get(), 30))
 
     async def told(self) -> list[Event]:
         """Every event in the outbox, in order."""

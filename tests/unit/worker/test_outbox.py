@@ -96,5 +96,5 @@ async def test_a_poke_wakes_it(store: SessionStore, redis: ScriptedRedis) -> Non
         await fill(store, 1)
         outbox.poke()
         # drain() pokes as well: what is seen here went out by the poke before it.
-        await asyncio.wait_for(outbox._empty.wait(), 5)
+        await asyncio.wait_for(outbox._empty.wait(), 30)
     assert len(redis.got) == 1

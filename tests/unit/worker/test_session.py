@@ -68,7 +68,7 @@ async def test_ends_are_kept_and_ask_for_a_fresh_process(
     assert stage.engine.sent == []
     with pytest.raises(WorkerStarting):
         await stage.session.current_qr(0.01)
-    assert (await asyncio.wait_for(stage.ended, 5)).code is WorkerExit.REPLACE
+    assert (await asyncio.wait_for(stage.ended, 30)).code is WorkerExit.REPLACE
 
 
 async def test_who_it_is_is_asked_once_at_a_time_and_told_when_it_comes(
