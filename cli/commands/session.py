@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
     from cli.client import Client, Query
+    from cli.output.screen import Column
     from ecosystem.contract.ids import SessionId
     from ecosystem.contract.session import SessionView
 
@@ -168,7 +169,6 @@ def list_(call: Call, /, **filters: Any) -> None:
     With --quiet, only their ids, one a line.
     """
     from cli.output import figures
-    from cli.output.screen import Column
     from ecosystem.contract.session import SessionList
 
     answer = call.client.get("/sessions", filters)
@@ -188,35 +188,7 @@ def list_(call: Call, /, **filters: Any) -> None:
         if not page.total and not any(filters[name] for name in ("status", "desired", "reason", "label", "search")):
             call.screen.note(tr("create one: zapvisor create alpha"))
         return
-    call.screen.table(
-        [
-            Column(tr("ID")),
-            Column(tr("STATUS"), coloured=True),
-            Column(tr("REASON")),
-            Column(tr("HEALTH"), expendable=1),
-            Column(tr("PHONE"), expendable=1),
-            Column(tr("PORT"), expendable=2, right=True),
-            Column(tr("PID"), expendable=4, right=True),
-            Column(tr("MEMORY"), expendable=3, right=True),
-            Column(tr("UPTIME"), expendable=1, right=True),
-            Column(tr("RESTARTS"), expendable=5, right=True),
-        ],
-        [
-            (
-                view.session_id,
-                str(view.status),
-                str(view.reason),
-                str(view.health or figures.NOTHING),
-                view.phone or figures.NOTHING,
-                figures.number(view.port),
-                figures.number(view.pid),
-                figures.memory(view.memory_bytes),
-                figures.duration(view.uptime_s if view.pid else None),
-                str(view.restarts),
-            )
-            for view in views
-        ],
-    )
+    call.screen.table(*_listed(views))
     shown = len(page.sessions)
     if shown < page.total:
         call.screen.note(
@@ -227,6 +199,32 @@ def list_(call: Call, /, **filters: Any) -> None:
                 offset=page.offset + shown,
             )
         )
+
+
+def _listed(views: Sequence[SessionView]) -> tuple[list[Column], list[list[str]]]:
+    """Sessions as a table: its columns and rows. Friendly names are a column where there are any."""
+    from cli.output import figures
+    from cli.output.screen import Column
+
+    columns: list[tuple[Column, Callable[[SessionView], str]]] = [
+        (Column(tr("ID")), lambda view: view.session_id),
+        (Column(tr("NAME"), expendable=2), lambda view: view.name),
+        (Column(tr("STATUS"), coloured=True), lambda view: str(view.status)),
+        (Column(tr("REASON")), lambda view: str(view.reason)),
+        (Column(tr("HEALTH"), expendable=1), lambda view: str(view.health or figures.NOTHING)),
+        (Column(tr("PHONE"), expendable=1), lambda view: view.phone or figures.NOTHING),
+        (Column(tr("PORT"), expendable=2, right=True), lambda view: figures.number(view.port)),
+        (Column(tr("PID"), expendable=4, right=True), lambda view: figures.number(view.pid)),
+        (Column(tr("MEMORY"), expendable=3, right=True), lambda view: figures.memory(view.memory_bytes)),
+        (
+            Column(tr("UPTIME"), expendable=1, right=True),
+            lambda view: figures.duration(view.uptime_s if view.pid else None),
+        ),
+        (Column(tr("RESTARTS"), expendable=5, right=True), lambda view: str(view.restarts)),
+    ]
+    if all(view.name == view.session_id for view in views):
+        del columns[1]
+    return [column for column, _ in columns], [[text(view) for _, text in columns] for view in views]
 
 
 @verb("describe", examples=("zapvisor describe alpha", "zapvisor describe alpha --json | jq .last_error"))

@@ -63,6 +63,15 @@ def test_list(api: ApiStandIn, zap: Zap) -> None:
     assert zap("list", "-q").out == "alpha\nbeta\n"
 
 
+def test_friendly_names_are_a_column_where_there_are_any(api: ApiStandIn, zap: Zap) -> None:
+    api.on("GET /sessions", Reply(200, page(view("alpha", name="The shop"), view("beta"))))
+    head, *rows = zap("list").out.splitlines()
+    assert head.split()[:3] == ["ID", "NAME", "STATUS"]
+    assert [row.split()[:2] for row in rows] == [["alpha", "The"], ["beta", "beta"]]
+    api.on("GET /sessions", Reply(200, page(view("beta"))))
+    assert "NAME" not in zap("list").out
+
+
 def test_the_whole_list_is_in_the_order_people_count(api: ApiStandIn, zap: Zap) -> None:
     api.on("GET /sessions", Reply(200, page(view("s1"), view("s10"), view("s2"))))
     assert zap("list", "-q").out == "s1\ns2\ns10\n"
