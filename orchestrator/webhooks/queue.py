@@ -8,20 +8,24 @@ one function, and brings nothing else along.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import rq
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
 from ecosystem.contract import keys
-from orchestrator.webhooks.waker import JOB
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
     import redis
+
+
+JOB: Final = "orchestrator.webhooks.jobs.drain"
+JOB_TIMEOUT_S: Final = 300
+FAILED_KEPT_S: Final = 3600
 
 
 class ForeignJob(Exception):
@@ -50,3 +54,15 @@ def open_queue(prefix: str, connection: redis.Redis) -> rq.Queue:
     """The queue of wake-ups."""
     name = keys.webhook_queue(prefix)
     return rq.Queue(name, connection=connection, serializer=JSONSerializer, job_class=WakeUp)
+
+
+def enqueue(queue: rq.Queue, target_id: str) -> None:
+    """One wake-up for this target."""
+    queue.enqueue_call(
+        JOB,
+        args=(target_id,),
+        timeout=JOB_TIMEOUT_S,
+        result_ttl=0,
+        failure_ttl=FAILED_KEPT_S,
+        description=f"webhook {target_id}",
+    )

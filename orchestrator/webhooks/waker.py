@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Final
 
 import redis
@@ -13,16 +13,11 @@ from ecosystem.contract import keys
 from ecosystem.contract.errors import RedisDown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    import rq
+    from collections.abc import Callable, Iterable
 
 TIMEOUT_S: Final = 3.0
 WOKEN_S: Final = 15
 """A wake-up nobody took for so long is sent again: its worker may have died with it."""
-JOB: Final = "orchestrator.webhooks.jobs.drain"
-JOB_TIMEOUT_S: Final = 300
-FAILED_KEPT_S: Final = 3600
 
 
 def connect(redis_url: str, *, name: str, timeout_s: float | None = TIMEOUT_S) -> redis.Redis:
@@ -53,21 +48,14 @@ class Waker:
             for target_id in target_ids:
                 if not self._redis.set(keys.webhook_woken(self._prefix, target_id), b"1", nx=True, ex=WOKEN_S):
                     continue
-                self._queue.enqueue_call(
-                    JOB,
-                    args=(target_id,),
-                    timeout=JOB_TIMEOUT_S,
-                    result_ttl=0,
-                    failure_ttl=FAILED_KEPT_S,
-                    description=f"webhook {target_id}",
-                )
+                self._enqueue(target_id)
                 sent += 1
         except (redis.RedisError, OSError) as error:
             raise RedisDown from error
         return sent
 
     @cached_property
-    def _queue(self) -> rq.Queue:
-        from orchestrator.webhooks.queue import open_queue
+    def _enqueue(self) -> Callable[[str], None]:
+        from orchestrator.webhooks import queue
 
-        return open_queue(self._prefix, self._redis)
+        return partial(queue.enqueue, queue.open_queue(self._prefix, self._redis))

@@ -15,8 +15,7 @@ from rq.job import Callback, Job
 from ecosystem.contract import keys
 from orchestrator.webhooks import jobs
 from orchestrator.webhooks.crew import make_worker
-from orchestrator.webhooks.queue import WakeUp, open_queue
-from orchestrator.webhooks.waker import JOB
+from orchestrator.webhooks.queue import JOB, WakeUp, open_queue
 from tests.support.redis_process import RedisProcess
 
 if TYPE_CHECKING:
