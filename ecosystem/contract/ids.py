@@ -69,9 +69,12 @@ def parse_phone(text: object, *, field: str = "phone") -> PhoneNumber:
 
 
 def parse_recipient(text: object, *, field: str = "phone") -> Jid:
-    """A phone number or a WhatsApp address as an address without device. Raises InvalidPhone or InvalidJid."""
+    """A phone number or a WhatsApp address as an address without device; `@c.us`, as clients of WhatsApp Web write it, is a
+    person's. Raises InvalidPhone or InvalidJid."""
     if isinstance(text, str) and "@" in text:
-        return bare_jid(parse_jid(text.strip(), field=field))
+        user, _, server = text.strip().partition("@")
+        address = f"{user}@s.whatsapp.net" if server == "c.us" else text.strip()
+        return bare_jid(parse_jid(address, field=field))
     return jid_of(parse_phone(text, field=field))
 
 

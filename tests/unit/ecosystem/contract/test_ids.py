@@ -158,6 +158,12 @@ def test_a_recipient_is_an_address_or_a_documented_error(text: object) -> None:
     assert named == "phone"
 
 
+def test_a_person_may_be_written_as_clients_of_whatsapp_web_do() -> None:
+    assert parse_recipient(" 5511912345678@c.us ") == "5511912345678@s.whatsapp.net"
+    with pytest.raises(InvalidPhone):
+        parse_recipient("nobody@c.us")
+
+
 moments = st.integers(0, 2**48 - 1)
 randomness = st.binary(min_size=10, max_size=10)
 
