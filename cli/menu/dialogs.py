@@ -11,6 +11,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Checkbox, OptionList, Static
 from textual.widgets.option_list import Option
 
+from cli.menu.inputs import Tick
 from cli.output.screen import clean
 from cli.texts import language, tr
 
@@ -94,7 +95,7 @@ class Answer(ModalScreen[tuple[bool, bool]]):
         with Vertical(classes="window"):
             yield Static(Text(clean(self._question)), classes="title")
             if self._box is not None:
-                yield Checkbox(self._box, compact=True)
+                yield Tick(self._box, compact=True)
             yield Static("")
             yield OptionList(Option(tr("y  Yes"), id="yes"), Option(tr("n  No"), id="no"), compact=True)
 

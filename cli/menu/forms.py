@@ -10,7 +10,7 @@ from textual.binding import Binding
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.widgets import Button, Checkbox, Input, Select, Static
 
-from cli.menu.inputs import Line
+from cli.menu.inputs import Line, Tick
 from cli.monit.app import LiveScreen, sentence
 from cli.texts import tr
 
@@ -134,7 +134,7 @@ class Form(LiveScreen):
         value = self._values[field.name]
         name = f"f-{field.name}"
         if field.kind == "flag":
-            return Checkbox("", value=bool(value), id=name, compact=True)
+            return Tick("", value=bool(value), id=name, compact=True)
         if field.kind == "choice":
             options = [(shown, key) for key, shown in field.choices]
             return Select(options, value=str(value) or field.choices[0][0], allow_blank=False, id=name, compact=True)

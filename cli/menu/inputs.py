@@ -1,13 +1,14 @@
-"""A line to type in."""
+"""A line to type in, and a box to tick."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from textual.widgets import Input
+from textual.widgets import Checkbox, Input
 
 if TYPE_CHECKING:
     from textual import events
+    from textual.content import Content
 
 
 class Line(Input):
@@ -23,3 +24,12 @@ class Line(Input):
             event.stop()
             event.prevent_default()
             await self.run_action(bound[0].action)
+
+
+class Tick(Checkbox):
+    """A Checkbox with a cross only while it is ticked; the library tells that by a colour alone."""
+
+    @property
+    def _button(self) -> Content:
+        self.BUTTON_INNER = "X" if self.value else " "
+        return super()._button

@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from textual.widgets import Input, OptionList, Static
+from textual.widgets import Checkbox, Input, OptionList, Static
 
 from cli.menu.app import Menu
 from cli.menu.commands import argv, field_of, verbs
@@ -104,7 +104,10 @@ async def test_nothing_is_deleted_without_a_yes() -> None:
             await shown(pilot, lambda: isinstance(app.screen, Home))
         assert server.asked == []
         await pilot.press("X")
-        await shown(pilot, lambda: isinstance(app.screen, Answer))
+        await shown(pilot, lambda: isinstance(app.screen, Answer) and app.screen.query(Checkbox))
+        box = app.screen.query_one(Checkbox)
+        drawn = [str(box.render()), str(box.toggle().render()), str(box.toggle().render())]
+        assert ["X" in each for each in drawn] == [False, True, False], "without colours too"
         await pilot.press("y")
         await shown(pilot, lambda: server.asked)
         assert server.asked[0][:2] == ("DELETE", "/sessions/alpha")
