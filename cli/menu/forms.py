@@ -68,7 +68,7 @@ class Form(LiveScreen):
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "back", tr("Back")),
-        Binding("ctrl+s", "send", tr("Send"), priority=True),
+        Binding("ctrl+s", "send", tr("Finish"), priority=True),
     ]
 
     def __init__(

@@ -85,6 +85,7 @@ TEXTS: Final[dict[str, str]] = {
     "(several with commas)": "(vários, com vírgulas)",
     # forms
     "Send": "Enviar",
+    "Finish": "Concluir",
     "Save": "Salvar",
     "Step {number} of {count}: {title}": "Passo {number} de {count}: {title}",
     "Next": "Avançar",
