@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import tempfile
@@ -21,7 +23,7 @@ from ecosystem.home import Home
 from tests.support.ports import free_ports
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 T = TypeVar("T")
 
@@ -234,7 +236,23 @@ class Instance:
             return None
         return {name.decode().rpartition(":")[2] for name in names}
 
-    # --- processes
+    # --- files and processes
+
+    def files(self, top: Path | None = None) -> list[tuple[Path, os.stat_result]]:
+        """What lies below `top` (else the home) at this moment, with its `lstat`: what goes meanwhile is left out."""
+        found = []
+        for folder, folders, files in os.walk(top or self.home.root):
+            for name in (*folders, *files):
+                with contextlib.suppress(FileNotFoundError):
+                    found.append((path := Path(folder, name), path.lstat()))
+        return found
+
+    def contents(self, top: Path | None = None, below_bytes: int = 1 << 30) -> Iterator[tuple[Path, bytes]]:
+        """The regular files of `files` that are smaller, and what each holds."""
+        for path, status in self.files(top):
+            if stat.S_ISREG(status.st_mode) and status.st_size < below_bytes:
+                with contextlib.suppress(FileNotFoundError):
+                    yield path, path.read_bytes()
 
     def supervisord(self) -> psutil.Process:
         return psutil.Process(int(self.home.supervisord_pid.read_text()))

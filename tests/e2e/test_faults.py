@@ -47,7 +47,6 @@ def test_the_tries_of_a_fleet_stay_within_its_budget(scene: Scene) -> None:
     assert not storm.replaced.keys() & set(OTHERS), storm
 
 
-@pytest.mark.timeout(120)
 def test_what_went_wrong_is_told_and_when_it_is_over(scene: Scene) -> None:
     instance = scene.instance
 
@@ -71,7 +70,6 @@ def test_what_went_wrong_is_told_and_when_it_is_over(scene: Scene) -> None:
     until("the events", lambda: {"alert.raised", "alert.ended"} <= kinds | {e["type"] for e in instance.events(VICTIM)})
 
 
-@pytest.mark.timeout(120)
 def test_rules_of_a_session_s_own(scene: Scene) -> None:
     path = f"/sessions/{VICTIM}/policy"
     instance = scene.instance

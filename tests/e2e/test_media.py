@@ -164,7 +164,7 @@ def test_a_sessions_files_are_nobody_elses(paired: Instance) -> None:
     own = paired.http("POST", "/sessions/gamma/keys", {"name": "its own"}).body["api_key"]
     assert paired.http("GET", f"/api/beta/message/{message_id}/media", key=own).status == 403
     storage = paired.home.root / "storages"
-    fetched = [path.relative_to(storage) for path in storage.rglob("*") if path.is_file() and path.read_bytes() == data]
+    fetched = [path.relative_to(storage) for path, held in paired.contents(storage) if held == data]
     assert fetched
     assert {path.parts[0] for path in fetched} == {"session_beta"}
     folders = [path for path in storage.iterdir() if path.name.startswith("session_")]

@@ -61,7 +61,6 @@ def test_losing_a_program_touches_no_worker(paired: Instance, program: str, how:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(180)
 def test_redis_away_for_half_a_minute(paired: Instance) -> None:
     before = pids(paired)
     paired.supervisorctl("stop", "redis")
@@ -78,8 +77,8 @@ def test_redis_away_for_half_a_minute(paired: Instance) -> None:
     until("Redis", lambda: paired.beats() is not None, pause=0.01)
     back = time.monotonic()
     until("every heartbeat", lambda: {"alpha", "beta"} <= (paired.beats() or set()), pause=0.01)
-    # One beat, and as much again for a loaded machine; one that backed off would come later still.
-    assert time.monotonic() - back < 2 * BEAT_S
+    # One beat, and some more for a loaded machine; one that had backed off all the while would come later still.
+    assert time.monotonic() - back < BEAT_S + OUTAGE_S / 4
     until("health", lambda: paired.session("alpha")["health"] == "healthy")
 
     def dark() -> list[str]:
@@ -94,7 +93,6 @@ def test_redis_away_for_half_a_minute(paired: Instance) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(180)
 def test_postgres_away_for_half_a_minute(paired: Instance) -> None:
     before = pids(paired)
     paired.supervisorctl("stop", "postgres")

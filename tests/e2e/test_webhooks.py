@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -29,10 +28,8 @@ def world() -> Iterator[World]:
 
 
 def test_a_message_reaches_the_webhook(world: World) -> None:
-    began = time.monotonic()
     world.instance.zap("sandbox", "say", PHONES[0], SESSION, "hello webhook")
     until("it came", lambda: "hello webhook" in world.sink.texts())
-    assert time.monotonic() - began < 30
     (one,) = (one for one in world.sink.messages() if one.payload and one.payload.data["text"] == "hello webhook")
     assert one.payload is not None
     assert one.payload.session_id == SESSION
