@@ -12,7 +12,6 @@ import functools
 import logging
 import os
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Concatenate, Final, ParamSpec, TypeVar
 
@@ -32,6 +31,7 @@ from worker.engine.holding import Acknowledgements, Plaintexts, engine_database
 from worker.engine.natives import companion, neonize
 from worker.engine.operations import path, polls
 from worker.engine.operations.media import TRANSFERS
+from worker.engine.sends import Sends
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -52,9 +52,6 @@ OPERATIONS_MAX: Final = 3
 TRANSFER_TIMEOUT_S: Final = 600.0
 TRANSFERS_MAX: Final = 2
 """Files to and from the media host: the library holds each one in memory."""
-SEND_TIMEOUT_S: Final = 30.0
-"""After this a send is answered with whatsapp_timeout; the library may hold on to it up to 75 s and still succeed."""
-SEND_QUEUE_TIMEOUT_S: Final = 45.0
 _CHROME: Final = 1
 _JOURNALED: Final = frozenset({*translate.JOURNALED, *notices.JOURNALED, notices.HISTORY})
 
@@ -83,12 +80,8 @@ class WhatsAppEngine:
         self._lookups = ThreadPoolExecutor(max_workers=2, thread_name_prefix="lookup")
         self._transfers = ThreadPoolExecutor(max_workers=TRANSFERS_MAX, thread_name_prefix="transfer")
         self._operations = ThreadPoolExecutor(max_workers=OPERATIONS_MAX, thread_name_prefix="operation")
-        self._sender = ThreadPoolExecutor(max_workers=1, thread_name_prefix="send")
         self._prover = ThreadPoolExecutor(max_workers=1, thread_name_prefix="prove")
-        self._turn = asyncio.Lock()
-        self._sends_waiting = 0
-        self._sending_key: str | None = None
-        self._sending_since: float | None = None
+        self._sends = Sends(lambda event: self._tell(event))
         self._binding = binding
         self._acknowledgements = Acknowledgements()
         self._plaintexts = Plaintexts(database)
@@ -266,7 +259,7 @@ class WhatsAppEngine:
 
     def dispose(self) -> None:
         """Ends the threads of its own, and waits for them; for a process that lives on, once nothing is under way."""
-        own = (self._calls, self._lookups, self._transfers, self._operations, self._sender, self._prover)
+        own = (self._calls, self._lookups, self._transfers, self._operations, self._sends.thread, self._prover)
         for threads in own:
             threads.shutdown(wait=True)
 
@@ -416,7 +409,7 @@ class WhatsAppEngine:
 
     def send_age_s(self) -> float:
         """See Engine."""
-        return 0.0 if self._sending_since is None else time.monotonic() - self._sending_since
+        return self._sends.age_s
 
     def is_fetching(self) -> bool:
         """See Engine."""
@@ -424,77 +417,24 @@ class WhatsAppEngine:
 
     def sends_waiting(self) -> int:
         """See Engine."""
-        return self._sends_waiting
+        return self._sends.waiting
+
+    def is_sending(self, key: str) -> bool:
+        """See Engine."""
+        return self._sends.is_under_way(key)
 
     async def send(self, outgoing: say.Outgoing) -> say.Sent:
-        """See Engine. The library sends one at a time anyway; waiting here keeps its threads free and the wait bounded."""
+        """See Engine."""
         binding = self._binding
         if binding is None or not self._ready or self._stopping:
             raise SessionNotAuthenticated
-        self._sends_waiting += 1
-        try:
-            await self._take_turn()
-            return await self._send(binding, outgoing)
-        finally:
-            self._sends_waiting -= 1
+        return await self._sends.send(binding, outgoing)
 
     async def find_sent(self, secret: bytes) -> str | None:
         """See Engine. In the library's own table of secrets, into which it puts one before the message leaves (its send.go)."""
         return await asyncio.get_running_loop().run_in_executor(self._calls, _message_with, self._database, secret)
 
-    async def _take_turn(self) -> None:
-        try:
-            async with asyncio.timeout(SEND_QUEUE_TIMEOUT_S):
-                await self._turn.acquire()
-        except TimeoutError:
-            raise WhatsAppTimeout(
-                "earlier messages are still waiting for WhatsApp's answer; this one was not sent", hint="send it again"
-            ) from None
-
-    async def _send(self, binding: Binding, outgoing: say.Outgoing) -> say.Sent:
-        """Has the turn. It ends when the library comes back, not when the caller stops waiting."""
-        to = translate.native_jid(outgoing.to).SerializeToString()
-        work = asyncio.get_running_loop().run_in_executor(self._sender, binding.send, to, outgoing.content)
-        self._sending_key, self._sending_since = outgoing.key, time.monotonic()
-        work.add_done_callback(self._sent_or_not)
-        try:
-            async with asyncio.timeout(SEND_TIMEOUT_S):
-                return _sent(await asyncio.shield(work))
-        except (TimeoutError, asyncio.CancelledError) as error:
-            work.add_done_callback(lambda done: self._came_late(outgoing, done))
-            if isinstance(error, asyncio.CancelledError):
-                raise
-            raise WhatsAppTimeout(
-                "WhatsApp has not confirmed the message yet; it may still go out",
-                hint="look for it in the chat's messages before sending it again",
-            ) from None
-
-    def _sent_or_not(self, _: asyncio.Future[bytes]) -> None:
-        self._sending_key = self._sending_since = None
-        self._turn.release()
-
-    def is_sending(self, key: str) -> bool:
-        """See Engine."""
-        return self._sending_key == key
-
-    def _came_late(self, outgoing: say.Outgoing, done: asyncio.Future[bytes]) -> None:
-        try:
-            sent = _sent(done.result())
-        except Exception as error:
-            log.info("engine_late_send_failed", extra={"error": str(error)})
-            if not isinstance(error, WhatsAppTimeout):
-                self._tell(say.LostLate(outgoing=outgoing))
-            return
-        self._tell(say.SentLate(outgoing=outgoing, sent=sent))
-
 
 def _message_with(database: Path, secret: bytes) -> str | None:
     row = enginefile.first_row(database, "SELECT message_id FROM whatsmeow_message_secrets WHERE key = ?", (secret,))
     return str(row[0]) if row else None
-
-
-def _sent(data: bytes) -> say.Sent:
-    answer = neonize.SendMessageReturnFunction.FromString(data)
-    if answer.Error:
-        raise understand(answer.Error)
-    return say.Sent(message_id=answer.SendResponse.ID, timestamp=translate.moment(answer.SendResponse.Timestamp))

@@ -19,6 +19,7 @@ from ecosystem.contract.events import MessageReceived
 from tests.unit.worker.test_translate import BEA, BEA_LID, native, source
 from worker.engine import golib
 from worker.engine import protocol as say
+from worker.engine import sends as sends_module
 from worker.engine import whatsapp as module
 from worker.engine.natives import e2e, neonize
 from worker.engine.translate import native_jid
@@ -179,8 +180,8 @@ async def test_sends_go_out_one_at_a_time(rig: Rig) -> None:
 async def test_a_hanging_send_is_answered_holds_its_turn_and_comes_late(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "SEND_TIMEOUT_S", 0.01)
-    monkeypatch.setattr(module, "SEND_QUEUE_TIMEOUT_S", 0.01)
+    monkeypatch.setattr(sends_module, "SEND_TIMEOUT_S", 0.01)
+    monkeypatch.setattr(sends_module, "SEND_QUEUE_TIMEOUT_S", 0.01)
     await online(rig)
     with pytest.raises(WhatsAppTimeout, match="may still go out"):
         await rig.engine.send(TEXT)
@@ -190,7 +191,7 @@ async def test_a_hanging_send_is_answered_holds_its_turn_and_comes_late(
     late = await rig.next()
     assert isinstance(late, say.SentLate)
     assert (late.outgoing, late.sent.message_id) == (TEXT, "S1")
-    monkeypatch.setattr(module, "SEND_TIMEOUT_S", 5)
+    monkeypatch.setattr(sends_module, "SEND_TIMEOUT_S", 5)
     rig.library.release.release()
     assert (await rig.engine.send(TEXT)).message_id == "S2"
     assert rig.library.sends == 2
