@@ -84,6 +84,7 @@ class Answer(ModalScreen[tuple[bool, bool]]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(_YES, "yes", show=False),
         Binding("n,escape", "no", show=False),
+        Binding("space", "tick", show=False),
     ]
 
     def __init__(self, question: str, *, box: str | None = None) -> None:
@@ -98,6 +99,8 @@ class Answer(ModalScreen[tuple[bool, bool]]):
                 yield Tick(self._box, compact=True)
             yield Static("")
             yield OptionList(Option(tr("y  Yes"), id="yes"), Option(tr("n  No"), id="no"), compact=True)
+            if self._box is not None:
+                yield Static(tr("space ticks the box; y or n answers"), classes="hint")
 
     def on_mount(self) -> None:
         answers = self.query_one(OptionList)
@@ -112,6 +115,11 @@ class Answer(ModalScreen[tuple[bool, bool]]):
 
     def action_no(self) -> None:
         self._end(False)
+
+    def action_tick(self) -> None:
+        """From anywhere in the window, without going to the box first."""
+        for box in self.query(Checkbox):
+            box.toggle()
 
     def _end(self, yes: bool) -> None:
         ticked = any(box.value for box in self.query(Checkbox))

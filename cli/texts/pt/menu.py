@@ -86,6 +86,7 @@ TEXTS: Final[dict[str, str]] = {
     # forms
     "Send": "Enviar",
     "Finish": "Concluir",
+    "space ticks the box; y or n answers": "espaço marca a caixa; s ou n responde",
     "Save": "Salvar",
     "Step {number} of {count}: {title}": "Passo {number} de {count}: {title}",
     "Next": "Avançar",
