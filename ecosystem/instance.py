@@ -26,6 +26,7 @@ import msgspec
 from ecosystem import definition
 from ecosystem import settings as settings_module
 from ecosystem.contract.errors import AlreadyRunning, BackendDown, InternalError, InvalidSettings, StartTimeout
+from ecosystem.listening import is_free
 from ecosystem.services import account as accounts
 from ecosystem.services import external, postgres, redis
 from ecosystem.supervisord import config, listener
@@ -303,7 +304,7 @@ def _sandbox_port(settings: Settings) -> int:
     taken = {settings.port, *settings.ports}
     candidates: list[int] = [kept, *SANDBOX_PORTS]
     for port in candidates:
-        if port and port not in taken and _is_free("127.0.0.1", port):
+        if port and port not in taken and is_free("127.0.0.1", port):
             if port != kept:
                 _write_private(path, f"{port}\n")
             return port
@@ -311,24 +312,8 @@ def _sandbox_port(settings: Settings) -> int:
 
 
 def _check_port(settings: Settings) -> None:
-    if not _is_free(settings.listen_host, settings.port):
+    if not is_free(settings.listen_host, settings.port):
         raise listener.taken(settings.listen_host, settings.port)
-
-
-def _is_free(host: str, port: int) -> bool:
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-    except OSError:
-        return False
-    with socket.socket(family, kind, protocol) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(address)
-        except OSError:
-            return False
-    return True
 
 
 def _sandbox_access(settings: Settings) -> SandboxAccess | None:

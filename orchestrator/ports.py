@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import time
 from typing import TYPE_CHECKING, Final
 
 from ecosystem.contract.errors import PortsExhausted
+from ecosystem.listening import is_free
 from orchestrator.registry import leases
 
 if TYPE_CHECKING:
@@ -62,17 +62,3 @@ class PortAllocator:
     def avoid(self, port: int) -> None:
         """A foreign process has this port: give out others for a while."""
         self._avoided[port] = self._clock() + AVOID_FOR_S
-
-
-def is_free(host: str, port: int) -> bool:
-    """Whether somebody could listen there now, the way a worker will: closing connections do not count."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-            # With SO_REUSEADDR two may bind; only one can listen.
-            probe.listen(1)
-        except OSError:
-            return False
-    return True

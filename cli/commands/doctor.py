@@ -7,7 +7,6 @@ import ctypes.util
 import os
 import resource
 import shutil
-import socket
 import stat
 import sys
 import time
@@ -21,6 +20,7 @@ from cli.context import Call, verb
 from cli.texts import tr
 from ecosystem import pages
 from ecosystem.contract.errors import DomainError
+from ecosystem.listening import is_free
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -423,18 +423,6 @@ def check_ephemeral(settings: Settings) -> Finding:
         detail,
         tr("set BASE_PORT so that the workers' ports end below {low}", low=low),
     )
-
-
-def is_free(host: str, port: int) -> bool:
-    """Whether `host:port` can be bound now."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError:
-            return False
-    return True
 
 
 def check_clock() -> Finding:

@@ -13,7 +13,8 @@ import pytest
 
 from ecosystem.contract.errors import InternalError, PortsExhausted, RegistryDown, SessionExists
 from ecosystem.contract.session import DesiredState, Reason, SessionState
-from orchestrator.ports import PortAllocator, is_free
+from ecosystem.listening import is_free
+from orchestrator.ports import PortAllocator
 from orchestrator.registry import leases, migrate, sessions
 from orchestrator.registry.database import Database
 from orchestrator.registry.leader import Leadership
