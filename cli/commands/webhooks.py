@@ -116,7 +116,7 @@ def list_(call: Call, session: SessionId | None) -> None:
     The other commands take a webhook's id or its name. With --quiet, only the ids, one a line.
     """
     from cli.output.screen import Column
-    from cli.output.targets import shown_error, shown_state
+    from cli.output.targets import error_of, shown_state
     from ecosystem.contract.webhook import WebhookList
 
     answer = call.client.get("/webhooks", {"session_id": session} if session else None)
@@ -147,7 +147,7 @@ def list_(call: Call, session: SessionId | None) -> None:
                 ", ".join(view.events),
                 shown_state(view),
                 str(view.pending),
-                shown_error(view),
+                error_of(view) or "-",
             )
             for view in found
         ],

@@ -15,7 +15,7 @@ from cli.monit.columns import Column
 from cli.monit.fleet import UNKNOWN
 from cli.output.figures import moment
 from cli.output.records import cell, title
-from cli.output.targets import COLOURS, shown_state
+from cli.output.targets import COLOURS, error_of, shown_state
 from cli.texts import tr
 from ecosystem.contract.webhook import (
     CreateWebhook,
@@ -78,7 +78,7 @@ class Webhooks(ListScreen):
             "state": shown_state(thing),
             "pending": str(thing.pending),
             "events": ", ".join(thing.events),
-            "error": thing.last_error or UNKNOWN,
+            "error": error_of(thing) or UNKNOWN,
             "id": thing.id,
         }
 

@@ -25,9 +25,9 @@ def state_of(view: WebhookView) -> str:
     return "failing" if view.failures_in_a_row else "ok"
 
 
-def shown_error(view: WebhookView) -> str:
-    """What went wrong last, while something is wrong; `-` where all is well again."""
-    return (view.last_error if state_of(view) != "ok" else None) or "-"
+def error_of(view: WebhookView) -> str | None:
+    """What went wrong last, while something is wrong; None where all is well again."""
+    return view.last_error if state_of(view) != "ok" else None
 
 
 def shown_state(view: WebhookView) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from cli.output.targets import shown_error, shown_state, state_of
+from cli.output.targets import error_of, shown_state, state_of
 from ecosystem.contract.webhook import CircuitState, WebhookView
 from tests.unit.ecosystem.contract.examples import EXAMPLES
 
@@ -33,6 +33,6 @@ def test_a_word_for_each_way_of_doing(changes: dict[str, object], word: str) -> 
 
 def test_an_error_that_is_over_is_not_shown() -> None:
     failed = replace(VIEW, last_error="HTTP 500")
-    assert (shown_error(VIEW), shown_error(failed)) == ("-", "-")
-    assert shown_error(replace(failed, failures_in_a_row=1)) == "HTTP 500"
-    assert shown_error(replace(failed, enabled=False)) == "HTTP 500"
+    assert (error_of(VIEW), error_of(failed)) == (None, None)
+    assert error_of(replace(failed, failures_in_a_row=1)) == "HTTP 500"
+    assert error_of(replace(failed, enabled=False)) == "HTTP 500"
