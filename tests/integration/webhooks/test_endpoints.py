@@ -82,7 +82,7 @@ async def test_retry_after_is_honoured(rig: Rig, sink: WebhookSink) -> None:
     await rig.send(rig.event("one"))
     await rig.until("it was told to wait", lambda: sink.received)
     sink.behave("hook", "ok")
-    await rig.until("it came", lambda: sink.ids(), 15)
+    await rig.until("it came", lambda: sink.ids())
     assert sink.received[1].at - sink.received[0].at >= 2.9
 
 
@@ -281,8 +281,10 @@ async def test_the_stream_is_cut_behind_what_everybody_has_read(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(480)
 async def test_ten_thousand_events_wait_and_go(make_rig: Callable[..., Awaitable[Rig]], sink: WebhookSink) -> None:
-    rig = await make_rig()
+    # An answer that is late on a busy machine would be asked for again, and the second time counted too.
+    rig = await make_rig(webhook_timeout_s=30)
     target = await rig.target(sink.url())
     rig.start_relay()
     for start in range(0, 10_000, 1000):
@@ -291,8 +293,8 @@ async def test_ten_thousand_events_wait_and_go(make_rig: Callable[..., Awaitable
     async def all_wait() -> bool:
         return await rig.states(target) == {"pending": 10_000}
 
-    await rig.until("all wait", all_wait, 60)
+    await rig.until("all wait", all_wait, 180)
     rig.start_workers()
-    await rig.until("all arrived", lambda: len(sink.accepted["hook"]) >= 10_000, 90)
+    await rig.until("all arrived", lambda: len(sink.accepted["hook"]) >= 10_000, 240)
     assert len(sink.ids()) == 10_000
     assert all(numbers == sorted(numbers) for numbers in sink.by_chat().values())
