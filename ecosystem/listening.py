@@ -6,7 +6,7 @@ import socket
 
 
 def is_free(host: str, port: int) -> bool:
-    """Whether somebody could listen there now, the way our programs do: closing connections do not count. No host: all of them."""
+    """Whether somebody could listen there now, as our programs do: closing connections do not count. No host: every address."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE

@@ -191,7 +191,7 @@ class LiveApp(App[int]):
 
     ENABLE_COMMAND_PALETTE = False
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+c", "leave(130)", show=False, priority=True, system=True),
+        Binding("ctrl+c", f"leave({INTERRUPTED})", show=False, priority=True, system=True),
         Binding("ctrl+q", "leave(0)", show=False, priority=True, system=True),
         Binding("ctrl+z", "suspend_process", show=False),
     ]

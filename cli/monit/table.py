@@ -60,12 +60,6 @@ class ListTable(DataTable[Text]):
         keys = list(self._drawn)
         return keys[self.cursor_row] if 0 <= self.cursor_row < len(keys) else None
 
-    def go_to(self, key: str) -> None:
-        """Moves the cursor to a row."""
-        keys = list(self._drawn)
-        if key in keys:
-            self.move_cursor(row=keys.index(key), animate=False)
-
     def on_resize(self, event: events.Resize) -> None:  # noqa: ARG002 -- textual's signature
         self._draw()
 

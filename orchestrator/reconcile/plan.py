@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from orchestrator.registry.rows import SessionRow
 
-Processes: TypeAlias = "Mapping[str, WorkerProcess] | Unknown"
-
 GONE: Final = frozenset({ProcessState.ABSENT, ProcessState.EXITED})
 UP: Final = frozenset({ProcessState.STARTING, ProcessState.RUNNING})
 
