@@ -241,7 +241,8 @@ class Orchestrator:
         DeviceRoutes(self.sessions, self.names, pairing, webhooks, limits=self.settings.media).add_routes(app)
         SocketRoutes(self.sessions, self.names, self.webhooks.feeds).add_routes(app)
         OpenApiRoutes().add_routes(app)
-        DocsRoutes().add_routes(app)
+        if self.settings.dashboard_enabled:
+            DocsRoutes().add_routes(app)
         dialect.learn(self.gateway.add_routes(app))
         return app
 

@@ -236,7 +236,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     # --- pages
     dashboard_enabled: bool = True
-    """Serve the dashboard."""
+    """Serve the pages: sign-in, and the description of the API at `/docs`."""
     dashboard_port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 0
     """0: beside the gateway on its port."""
     dashboard_basic_auth: str | None = None

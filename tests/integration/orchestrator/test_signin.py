@@ -198,7 +198,9 @@ async def test_without_the_dashboard_there_is_no_page_and_no_cookie(orchestrated
     async with orchestrated() as zap:
         signed_in, _ = await sign_in(zap, KEY)
     async with orchestrated(dashboard_enabled=False) as zap:
-        assert (await zap.http("GET", "/login")).status == 404
+        for path in ("/login", "/docs", "/docs/docs.js"):
+            assert (await zap.http("GET", path)).status == 404, path
+        assert (await zap.http("GET", "/openapi.json")).status == 200, "the description itself is no page"
         assert (await zap.http("POST", "/login", {"key": KEY})).status == 404
         assert await ask(zap, "GET", "/whoami", signed_in) == (401, "api_key_missing")
 
