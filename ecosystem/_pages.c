@@ -30,6 +30,7 @@
 #define LARGE (64 << 10)        /* the largest size that lies in the reserve */
 #define UNIT 16                 /* every object lies on a multiple of this, and begins with its count */
 #define CHUNK 512               /* pages asked for at a time */
+#define LONGEST 7               /* so many sweeps pass at most before a page that was not spare is compared again */
 
 /* From 3.12 on counts have another shape: there pages that are equal are dropped, and no others. */
 #if PY_VERSION_HEX < 0x030C0000
@@ -49,6 +50,9 @@ static void *given_back[PIECES];            /* arenas Python freed */
 static size_t given_back_count;
 static char *sealed;                        /* the memfd once more, to read from */
 static uint8_t *counts;                     /* a bit for each unit: an immortal object begins here */
+static struct {
+    uint8_t left, longest;                  /* sweeps to pass over it from now on; and from the next vain comparison on */
+} *rests;                                   /* a page's */
 
 static int is_ours(const void *at) { return (uintptr_t)at - (uintptr_t)reserve < used; }
 
@@ -301,7 +305,8 @@ static PyObject *pages_seal(PyObject *Py_UNUSED(self), PyObject *all) {
     /* Not preloaded, or Python was told to allocate otherwise (PYTHONMALLOC). */
     if (phase != RESERVED || used == 0 || objects.free != early_free || buffers.free != early_free) Py_RETURN_FALSE;
     counts = calloc(1, used / UNIT / 8);
-    if (counts == NULL || fill() != 0 || (IMMORTAL && make_immortal(all) != 0)) return PyErr_NoMemory();
+    rests = calloc(used / (size_t)sysconf(_SC_PAGESIZE), sizeof *rests);
+    if (counts == NULL || rests == NULL || fill() != 0 || (IMMORTAL && make_immortal(all) != 0)) return PyErr_NoMemory();
     if (move() != 0) return PyErr_SetFromErrno(PyExc_OSError);
     allocate_with(&(PyMemAllocatorEx){below.ctx, below.malloc, below.calloc, late_realloc, late_free});
     phase = SEALED;
@@ -321,6 +326,22 @@ static int is_spare(size_t offset, size_t size) {
     return 1;
 }
 
+/* Whether it is worth looking: most pages that are not spare never will be, and each comparison in vain doubles the wait for the next. */
+static int is_spare_now(size_t offset, size_t size) {
+    size_t at = offset / size;
+    if (rests[at].left > 0) {
+        rests[at].left--;
+        return 0;
+    }
+    if (is_spare(offset, size)) {
+        rests[at].longest = 0;
+        return 1;
+    }
+    rests[at].left = rests[at].longest;
+    if (rests[at].longest < LONGEST) rests[at].longest = (uint8_t)(rests[at].longest * 2 + 1);
+    return 0;
+}
+
 static PyObject *pages_sweep(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(none)) {
     uint64_t entries[CHUNK];
     size_t page = (size_t)sysconf(_SC_PAGESIZE), own = 0, dropped = 0, from = 0, run = 0;
@@ -336,7 +357,7 @@ static PyObject *pages_sweep(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(none
         /* In memory, and not the memfd's (the kernel's Documentation/admin-guide/mm/pagemap.rst): a copy. */
         if (entries[i] >> 63 && !(entries[i] >> 61 & 1)) {
             own += page;
-            if (is_spare(offset, page)) {
+            if (is_spare_now(offset, page)) {
                 if (run == 0) from = offset;
                 run += page;
                 dropped += page;

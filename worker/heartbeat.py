@@ -27,8 +27,8 @@ log = logging.getLogger(__name__)
 
 MEMORY_EVERY_S: Final = 15.0
 """Reading smaps_rollup walks the page tables, about a millisecond: not at every beat."""
-SWEPT_EACH: Final = 0.8
-"""Of the interval between beats: beats that come early, because the state changed, do not count."""
+SWEEP_EVERY_S: Final = 3.0
+"""Giving memory back takes about a millisecond, and each beat touches much of it again: after every second one, as they come."""
 _SMAPS: Final = Path("/proc/self/smaps_rollup")
 
 RECENT_WEIGHT: Final = 0.2
@@ -160,9 +160,9 @@ class Pulse:
                 continue
 
     def _sweep(self) -> None:
-        """Gives memory back once an interval: a beat touches much of what it touched the time before, so right after one."""
+        """Gives memory back now and then, right after a beat: the next one touches much of it again."""
         now = time.monotonic()
-        if now - self._swept_at >= SWEPT_EACH * self._interval_s:
+        if now - self._swept_at >= SWEEP_EVERY_S:
             self._swept_at = now
             pages.sweep()
 

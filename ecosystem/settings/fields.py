@@ -83,7 +83,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     memory_merge: bool = False
     """Offer the workers' memory to the kernel for merging equal pages (KSM), which it does where the host has that turned on."""
     memory_sweep: bool = True
-    """Workers drop pages of memory that say nothing the zygote's do not, after each heartbeat (about 4 MB less a session)."""
+    """Workers drop pages of memory that say nothing the zygote's do not, every few seconds (about 4 MB less a session)."""
     single_session_mode: bool = False
     """Only the session `default`: it is created on first use, and no other can be."""
     session_timeout_s: NonNegative = 86400
