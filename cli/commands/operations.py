@@ -78,7 +78,7 @@ def reload(call: Call, sessions: tuple[str, ...], code: bool, wait: float) -> in
         answer = client.post(f"/sessions/{session}/reload", query=query, wait=wait * 2)
         renew = False
         view = answer.decode(SessionView)
-        return Done(f"{view.session_id}: {view.status} ({view.reason})", answer.body, view.next_step)
+        return Done(f"{view.session_id}: {view.status} ({view.reason})", answer.body)
 
     named = chosen(client, sessions, desired="running")
     documents: list[bytes] = []
