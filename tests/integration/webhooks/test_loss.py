@@ -13,6 +13,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from ecosystem.contract.events import Event
     from tests.integration.webhooks.rig import Rig
     from tests.support.postgres_server import PostgresServer
     from tests.support.redis_process import RedisProcess
@@ -101,12 +102,18 @@ async def test_redis_flushed_between_worker_and_relay(
     """The numbers show the hole; the worker's outbox fills it, in order, before what comes after."""
     rig = await make_rig()
     await rig.target(sink.url())
-    events = [rig.event("one", f"551190000000{n % 3}@s.whatsapp.net") for n in range(40)]
-    await rig.send(*events[:10])
+
+    def more(count: int) -> list[Event]:
+        """Made when they are sent: what is in the outbox already, the relay may fetch at any time."""
+        return [rig.event("one", f"551190000000{n % 3}@s.whatsapp.net") for n in range(count)]
+
+    events = more(10)
+    await rig.send(*events)
     rig.start_workers()
     rig.start_relay()
     await rig.until("the first ones", lambda: len(sink.ids()) == 10)
     await rig.stop_relay()
+    events += more(30)
     await rig.send(*events[10:30])
     await rig.flush_redis()
     rig.start_relay()
