@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 _ADOPTION_TIMEOUT_S: Final = 5.0
 _ADOPTION_POLL_S: Final = 0.0002
 _FAILED: Final = 1
+_ENDING: Final = (signal.SIGTERM, signal.SIGINT)
 _LOG: Final = logging.getLogger(__name__)
 
 
@@ -256,6 +257,8 @@ def main(argv: list[str] | None = None) -> int:
     if options.merge_memory:
         _offer_memory()
     started = time.monotonic()
+    # What is preloaded may play a worker's whole life, which takes them for its own: they wait, and end the zygote afterwards.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
     child = resolve(options.child)
     resolve(options.preload)(options.cache, resolve(options.after_load) if options.after_load else None)
     if task_count() != 1:

@@ -44,6 +44,14 @@ def preload_with_thread(cache: Path, after_load: Callable[[], None] | None) -> N
     threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
 
 
+def preload_that_takes_signals(cache: Path, after_load: Callable[[], None] | None) -> None:
+    """A preload that takes the signal of its end for its own, as a worker does whose life is rehearsed."""
+    before = signal.signal(signal.SIGTERM, lambda *_: None)
+    preload(cache, after_load)
+    time.sleep(3)
+    signal.signal(signal.SIGTERM, before)
+
+
 def hook() -> None:
     """For `--after-load`."""
     global HOOKED

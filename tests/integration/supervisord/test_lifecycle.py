@@ -107,6 +107,15 @@ def test_killing_supervisord_leaves_nothing(prefork: bool) -> None:
         until("nobody left", lambda: not members.find())
 
 
+def test_killing_supervisord_while_the_zygote_is_loaded_leaves_nothing() -> None:
+    with Supervised(preload=f"{STAND_IN}:preload_that_takes_signals", serves=False) as own:
+        until("it is being loaded", (own.home.cache / "preloaded").exists)
+        os.kill(own.pid, signal.SIGKILL)
+        assert own.supervisord is not None
+        own.supervisord.wait()
+        until("nobody left", lambda: not Members(own.home).find())
+
+
 def test_the_lock_is_held_as_long_as_supervisord_lives_through_reloads_too() -> None:
     with Supervised() as own:
         own.serve("alpha", 0)
