@@ -36,6 +36,8 @@ SPARE_FOR_S: Final = 60.0
 """How long a connection beyond the one that is always in use is kept without being used: each is a process of some MB."""
 REFUSE_FOR_S: Final = 0.25
 """After a failed connect, callers are refused at once for this long instead of queueing up for the same answer."""
+COMES_UP_WITHIN_S: Final = 15.0
+"""In a start, how long a server that is not up yet is nothing to tell of."""
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -77,7 +79,8 @@ class Database:
         """With the moment each was last used; the one used last comes last, and is taken first."""
         self._refuse_until = 0.0
         self._closed = False
-        self._failing = False
+        self._failing_since: float | None = None
+        self._told = False
         self.prepared = False
         """Set once the tables are there: before that nobody but the migrations gets a connection."""
 
@@ -146,13 +149,19 @@ class Database:
             self._refuse_until = time.monotonic() + REFUSE_FOR_S
             self._note_failure(error)
             raise RegistryDown from error
-        self._failing = False
+        self._failing_since, self._told = None, False
         return connection
 
     def _note_failure(self, error: BaseException) -> None:
-        """Logs the first failure of an outage. The driver's text may name hosts and users: no answer carries it."""
-        if not self._failing:
-            self._failing = True
+        """Logs an outage once: at once, but for a start, in which the server may come up after us.
+
+        The driver's text may name hosts and users: no answer carries it.
+        """
+        now = time.monotonic()
+        if self._failing_since is None:
+            self._failing_since = now
+        if not self._told and (self.prepared or now - self._failing_since >= COMES_UP_WITHIN_S):
+            self._told = True
             _LOG.warning("registry_down", extra={"error": type(error).__name__, "detail": str(error).strip()[:300]})
 
     async def _give_back(self, connection: Connection) -> None:

@@ -16,7 +16,7 @@ from ecosystem.contract.session import DesiredState, Reason, SessionState
 from ecosystem.listening import is_free
 from orchestrator.ports import PortAllocator
 from orchestrator.registry import leases, migrate, sessions
-from orchestrator.registry.database import Database
+from orchestrator.registry.database import REFUSE_FOR_S, Database
 from orchestrator.registry.leader import Leadership
 from orchestrator.registry.rows import Seen
 from tests.support.ports import free_ports
@@ -152,6 +152,24 @@ async def test_nobody_there_is_said_at_once(folder: object) -> None:
         with pytest.raises(RegistryDown):
             await database.ping()
     assert time.monotonic() - begun < 15
+
+
+async def test_an_outage_is_told_once_and_a_start_has_time(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = Database("postgresql://x@127.0.0.1:1/x", max_size=1)
+
+    async def fail(times: int) -> int:
+        for _ in range(times):
+            with pytest.raises(RegistryDown):
+                async with database.use(unprepared=True):
+                    pass
+            await asyncio.sleep(REFUSE_FOR_S)
+        return caplog.text.count("registry_down")
+
+    assert await fail(2) == 0
+    monkeypatch.setattr("orchestrator.registry.database.COMES_UP_WITHIN_S", 0.0)
+    assert await fail(3) == 1
 
 
 async def test_a_cancelled_query_does_not_poison_its_connection(database: Database) -> None:
