@@ -77,7 +77,7 @@ class Orchestrated:
         )
         self._stop = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self.client = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60))
+        self.client = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=180))
 
     async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self.zap.serve(self._stop), name="orchestrator")
