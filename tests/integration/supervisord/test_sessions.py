@@ -248,7 +248,7 @@ def test_programs_through_the_client(forked: Supervised) -> None:
     info = next(found for found in forked.client.all_processes() if found.full_name == "zygote")
     assert info.state in {ProgramState.RUNNING, ProgramState.STARTING}
     assert info.log == str(forked.home.log("zygote"))
-    assert "zygote_ready" in forked.client.tail("zygote")
+    until("the zygote to say that it is ready", lambda: "zygote_ready" in forked.client.tail("zygote"))
     forked.client.start_process("zygote")
     with pytest.raises(RouteNotFound):
         forked.client.start_process("nobody")
