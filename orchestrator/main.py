@@ -18,6 +18,7 @@ from aiohttp import web
 
 from ecosystem import web as edge
 from ecosystem.contract.errors import DomainError, InvalidSettings, RegistryDown
+from ecosystem.contract.ids import DEFAULT_SESSION
 from ecosystem.definition import logs_folder, session_log
 from ecosystem.services.postgres import effective_database_url
 from ecosystem.services.redis import effective_redis_url
@@ -73,7 +74,7 @@ from orchestrator.sessions.actions import Operations
 from orchestrator.sessions.diagnosis import Diagnosis
 from orchestrator.sessions.idle import Unloader
 from orchestrator.sessions.keys import KeyService
-from orchestrator.sessions.names import DEFAULT, SessionNames
+from orchestrator.sessions.names import SessionNames
 from orchestrator.sessions.outboxes import WorkerOutboxes
 from orchestrator.sessions.pairing import Pairing
 from orchestrator.sessions.probe import Prober
@@ -167,7 +168,7 @@ class Orchestrator:
             self.ports,
             self.workers,
             max_sessions=settings.max_sessions,
-            only=DEFAULT if settings.single_session_mode else None,
+            only=DEFAULT_SESSION if settings.single_session_mode else None,
             hold_s=settings.hold_s,
         )
         machine = Machine(home=settings.paths.root, logs=logs_folder(settings), storage=settings.storage)

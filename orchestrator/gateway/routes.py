@@ -19,12 +19,12 @@ from ecosystem.contract.errors import (
     SessionIdRequired,
     WorkerLost,
 )
-from ecosystem.contract.ids import parse_session_id
+from ecosystem.contract.ids import DEFAULT_SESSION, parse_session_id
 from orchestrator.access.guard import caller_of
 from orchestrator.gateway.naming import Stream, look_at_body
 from orchestrator.gateway.proxy import Proxy, Route
 from orchestrator.gateway.target import split_target, target_url
-from orchestrator.sessions.names import BY_DEFAULT, DEFAULT, IN_PATH, Name, agree, disagreement, names_outside_body
+from orchestrator.sessions.names import BY_DEFAULT, IN_PATH, Name, agree, disagreement, names_outside_body
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -141,7 +141,7 @@ class Gateway:
 
     async def _default(self, method: str, path: str) -> SessionRow:
         """The session of requests that name none, created on first use. Raises RouteNotFound rather than for a mistyped path."""
-        if DEFAULT not in self._sessions.fleet.rows and not knows(method, path):
+        if DEFAULT_SESSION not in self._sessions.fleet.rows and not knows(method, path):
             raise RouteNotFound(f"there is nothing at {path}", hint="/docs shows every route")
         return await self._names.default(wait_s=FIRST_START_S)
 

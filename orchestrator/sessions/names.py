@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from orchestrator.registry.rows import SessionRow
     from orchestrator.sessions.service import SessionOrchestrator
 
-DEFAULT: Final = DEFAULT_SESSION
 NAME_MAX: Final = 255
 HEADER: Final = "X-Device-Id"
 FIELD: Final = "device_id"
@@ -109,24 +108,24 @@ class SessionNames:
         Raises SessionLimit, PortsExhausted, RegistryDown.
         """
         with contextlib.suppress(SessionNotFound):
-            row = await self.by_id(DEFAULT)
+            row = await self.by_id(DEFAULT_SESSION)
             # Found while another request creates it: then it has only just begun to start.
             if not self._making.locked():
                 return row
         # Several first requests at once: one creates it, the others wait for its start as well.
         async with self._making:
             with contextlib.suppress(SessionNotFound):
-                return await self.by_id(DEFAULT)
+                return await self.by_id(DEFAULT_SESSION)
             # Another orchestrator on the same registry was faster: then it is there all the same.
             with contextlib.suppress(SessionExists):
-                await self._sessions.create(CreateSession(session_id=DEFAULT))
+                await self._sessions.create(CreateSession(session_id=DEFAULT_SESSION))
             return await self._started(wait_s)
 
     async def _started(self, wait_s: float) -> SessionRow:
         """The default session's row, once its worker takes requests or `wait_s` is over."""
         end = time.monotonic() + wait_s
         while True:
-            row = await self.by_id(DEFAULT)
+            row = await self.by_id(DEFAULT_SESSION)
             try:
                 self._sessions.fleet.endpoint(row)
             except WorkerStarting:
